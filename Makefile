@@ -1,0 +1,44 @@
+# Every command sets the project up first (its own .venv, nothing outside this folder).
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export DEFIYIELD_HOME ?= $(CURDIR)/var
+export DAGSTER_HOME ?= $(DEFIYIELD_HOME)/dagster
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo ui test lint bench docs clean
+
+help: ## Show these commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## Make .venv with the pinned dependencies
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.11 or pass PYTHON=..."; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (about a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## Run the daily pipeline over history and print what it decided (DEFIYIELD_SOURCE=recorded:DIR for real data)
+	@$(BIN)/python -m defiyield_dagster.demo
+
+ui: setup ## Open Dagster's UI on the demo's data
+	@$(BIN)/python -m defiyield_dagster.ui
+
+test: setup ## Run every test
+	@$(BIN)/python -m pytest -n 2
+
+lint: setup ## Run ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: setup ## Measure the speeds that the documentation quotes (writes docs/benchmarks.md)
+	@$(BIN)/python -m tests.bench
+
+docs: setup ## Write the generated parts again: sql/, dbt sources, docs/tables.md
+	@$(BIN)/python -m defiyield_core.contracts.generate
+
+clean: ## Remove the demo's data (keeps .venv)
+	rm -rf var

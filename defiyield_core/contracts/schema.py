@@ -1,0 +1,139 @@
+"""What a table contract is, and the small notation it is written in.
+
+Belongs here: `Column`, `Table`, the parser of the notation, and `conform` (a frame in the contract's types and order).
+A column is one line: `name type unit | description`. A `?` after the type allows nulls, `-` means no unit,
+`type[low,high]` bounds the values (either side may be empty).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from defiyield_core.errors import DataError
+
+ColumnType = Literal["text", "double", "bigint", "boolean", "date", "timestamp"]
+COLUMN_TYPES: tuple[ColumnType, ...] = ("text", "double", "bigint", "boolean", "date", "timestamp")
+_LINE = re.compile(
+    r"^(?P<name>[a-z][a-z0-9_]*) (?P<type>[a-z]+)(?:\[(?P<low>[^,]*),(?P<high>[^\]]*)\])?(?P<null>\??)"
+    r" (?P<unit>\S+) \| (?P<doc>.+)$"
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type, unit (empty when it has none), whether nulls are allowed, and inclusive bounds."""
+
+    name: str
+    type: ColumnType
+    unit: str
+    doc: str
+    nullable: bool = False
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Attributes:
+        layer: raw, universe or portfolio; also the heading in the table reference.
+        key: columns that identify a row.
+        window: the date column by which windows are replaced; None for tables written as a whole.
+        scope: columns that separate independent writers of one window (a portfolio's name).
+    """
+
+    name: str
+    layer: Literal["raw", "universe", "portfolio"]
+    doc: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    window: str | None = "date"
+    scope: tuple[str, ...] = ()
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Column names in storage order."""
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        """The column by that name (KeyError when there is none)."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"{self.name}.{name}")
+
+    def empty(self) -> pd.DataFrame:
+        """A frame with this table's columns and no rows."""
+        return conform(self, pd.DataFrame({name: [] for name in self.column_names}))
+
+
+def columns(notation: str) -> tuple[Column, ...]:
+    """Parse the notation above; a line that does not fit it is an error at import."""
+    return tuple(_column(line.strip()) for line in notation.strip().splitlines())
+
+
+def _column(line: str) -> Column:
+    match = _LINE.match(line)
+    if match is None or match["type"] not in COLUMN_TYPES:
+        raise ValueError(f"not a column declaration: {line!r}")
+    return Column(
+        name=match["name"],
+        type=match["type"],  # type: ignore[arg-type]
+        unit="" if match["unit"] == "-" else match["unit"],
+        doc=match["doc"],
+        nullable=bool(match["null"]),
+        low=float(match["low"]) if match["low"] else None,
+        high=float(match["high"]) if match["high"] else None,
+    )
+
+
+def conform(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with exactly the contract's columns, in order, in canonical types, with a fresh index.
+
+    Text is str or None; double float64; bigint int64; boolean bool; date and timestamp naive UTC datetime64[ns] (a date
+    at midnight). Missing nullable columns become nulls.
+
+    Raises:
+        DataError: a required column is missing, an unknown one is there, or values do not fit the type.
+    """
+    unknown = [name for name in frame.columns if name not in table.column_names]
+    if unknown:
+        raise DataError(f"{table.name}: columns {unknown} are not in the contract")
+    missing = [c.name for c in table.columns if not c.nullable and c.name not in frame.columns]
+    if missing:
+        raise DataError(f"{table.name}: required columns {missing} are missing")
+    series = {}
+    for column in table.columns:
+        if column.name not in frame.columns:
+            series[column.name] = pd.Series([None] * len(frame), dtype=object)
+            if column.type == "double":
+                series[column.name] = pd.Series(np.full(len(frame), np.nan))
+            continue
+        try:
+            series[column.name] = _cast(frame[column.name], column).reset_index(drop=True)
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{table.name}.{column.name}: values do not fit type {column.type}: {error}") from error
+    return pd.DataFrame(series)
+
+
+def _cast(values: pd.Series, column: Column) -> pd.Series:
+    if column.type == "text":
+        missing = values.isna()
+        as_object = values.astype(object)
+        return as_object.where(~missing, None)
+    if column.type == "double":
+        return pd.to_numeric(values, errors="raise").astype("float64")
+    if column.type in ("bigint", "boolean"):
+        if values.isna().any():
+            if column.nullable:
+                return values.astype(object).where(~values.isna(), None)
+            raise ValueError(f"{int(values.isna().sum())} nulls in a {column.type}")
+        return values.astype("int64" if column.type == "bigint" else "bool")
+    stamps = pd.to_datetime(values, utc=True, errors="raise").dt.tz_localize(None).astype("datetime64[ns]")
+    return stamps.dt.normalize() if column.type == "date" else stamps

@@ -1,0 +1,50 @@
+"""Where things are: source, warehouse, home folder, notifier; read from the environment, or given.
+
+Belongs here: deployment configuration. Does not belong here: what a portfolio may do (see `parameters`).
+Secrets stay in the environment: a setting never holds one, except inside a warehouse URL, which is never printed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One deployment.
+
+    Attributes:
+        source: `simulated[:SEED]`, `recorded:DIR` or `live` (DEFIYIELD_SOURCE).
+        warehouse: `duckdb:PATH` or `postgresql://...` (DEFIYIELD_WAREHOUSE; default a DuckDB file under `home`, named after the source).
+        home: folder for everything written outside the warehouse (DEFIYIELD_HOME, default `var`).
+        portfolios: folder of portfolio files (DEFIYIELD_PORTFOLIOS, default: those shipped with the package).
+    """
+
+    source: str
+    warehouse: str
+    home: Path
+    portfolios: Path
+
+    @classmethod
+    def from_environment(
+        cls,
+        environment: Mapping[str, str] | None = None,
+        *,
+        source: str | None = None,
+        warehouse: str | None = None,
+    ) -> Settings:
+        """Settings from the environment; the arguments win over it."""
+        env = os.environ if environment is None else environment
+        home = Path(env.get("DEFIYIELD_HOME") or "var").resolve()
+        chosen = source or env.get("DEFIYIELD_SOURCE") or "simulated"
+        kind = chosen.partition(":")[0]
+        default = f"duckdb:{home / (kind + '.duckdb')}"
+        return cls(
+            source=chosen,
+            warehouse=warehouse or env.get("DEFIYIELD_WAREHOUSE") or default,
+            home=home,
+            portfolios=Path(env.get("DEFIYIELD_PORTFOLIOS") or Path(__file__).parent / "portfolios"),
+        )

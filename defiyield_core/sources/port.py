@@ -1,0 +1,101 @@
+"""The source port: one method per raw table, each answering for a window of days.
+
+A source never returns rows outside the window asked for. What it could not use it counts by reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Protocol
+
+import pandas as pd
+
+from defiyield_core.calendar import Window
+from defiyield_core.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Rows of one raw table (contract types) with an account of what was refused.
+
+    Attributes:
+        refused: rows that were left out, counted by reason.
+        warnings: sentences for people: an endpoint that failed, a key that is missing.
+        complete: False when part of the source was down, so that absence of a row means nothing.
+    """
+
+    frame: pd.DataFrame
+    refused: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    complete: bool = True
+
+
+class Source(Protocol):
+    """A market that can be asked about days.
+
+    Attributes:
+        name: how it was configured, e.g. `simulated:7`.
+        first_day: first day of data worth asking for; history before a run's window is fetched from here on.
+        last_day: last day there is (None for the live market: yesterday).
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def first_day(self) -> date: ...
+
+    @property
+    def last_day(self) -> date | None: ...
+
+    def pool_snapshots(self, window: Window) -> Fetched:
+        """Rows of `raw_defillama_pools`. Live: only for a day that ended less than 6 hours ago (else no rows, a warning)."""
+        ...
+
+    def pool_history(self, window: Window, pool_ids: Sequence[str]) -> Fetched:
+        """Rows of `raw_defillama_pool_history` of these pools."""
+        ...
+
+    def token_ohlcv(self, window: Window, tokens: Sequence[str]) -> Fetched:
+        """Rows of `raw_coinmarketcap_ohlcv` of these tokens (upper-case symbols); USDT, ETH and BTC always too."""
+        ...
+
+    def gas_hourly(self, window: Window) -> Fetched:
+        """Rows of `raw_ethgastracker_hourly_gas_data`."""
+        ...
+
+    def account_balances(self, window: Window, addresses: Sequence[str]) -> Fetched:
+        """Rows of `raw_etherscan_account_balances`; balances are of now, so only the newest day has any."""
+        ...
+
+    def account_transactions(self, window: Window, addresses: Sequence[str]) -> Fetched:
+        """Rows of `raw_etherscan_account_transactions`."""
+        ...
+
+
+def open_source(spec: str) -> Source:
+    """The source behind `simulated[:SEED]`, `recorded:DIR` or `live`.
+
+    Raises:
+        ConfigurationError: another form, a seed that is no whole number, or a directory that is not there.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "simulated":
+        from defiyield_core.sources.simulated import SimulatedSource
+
+        try:
+            seed = int(rest) if rest else 7
+        except ValueError:
+            raise ConfigurationError(f"the seed '{rest}' of source '{spec}' is not a whole number") from None
+        return SimulatedSource(seed)
+    if kind == "recorded" and rest:
+        from defiyield_core.sources.recorded import RecordedSource
+
+        return RecordedSource(rest)
+    if spec == "live":
+        from defiyield_core.sources.live import LiveSource
+
+        return LiveSource.from_environment()
+    raise ConfigurationError(f"source '{spec}' is not understood: use simulated[:SEED], recorded:DIR or live")

@@ -1,0 +1,8 @@
+"""The only way to tables: one port, three adapters, one contract test suite.
+
+Belongs here: reading and replacing windows, migrations. Does not belong here: what the tables mean (see `contracts`).
+"""
+
+from defiyield_core.warehouse.port import TableWrite, Warehouse, open_warehouse
+
+__all__ = ["TableWrite", "Warehouse", "open_warehouse"]
