@@ -1,0 +1,135 @@
+"""Portfolios as code: one YAML file each, read by both packages.
+
+Belongs here: the frozen `PortfolioSpec`, reading and refusing files. Does not belong here: deciding or booking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from defiyield_core.errors import ConfigurationError
+from defiyield_core.parameters import Parameters, parameters
+
+WARMUP_DAYS = 34
+"""Days of data before a portfolio's first decision: 30 for the rolling statistics, 3 for a gap carried forward, 1 for the change."""
+MINIMUM_WARMUP_DAYS = 30
+
+
+class _PortfolioFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    description: str = ""
+    policy: str = "optimiser"
+    policy_options: dict[str, Any] = Field(default_factory=dict)
+    wallet: dict[str, float]
+    preset: str = "default"
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    first_day: date | None = None
+    source: str | None = None
+    addresses: list[str] = Field(default_factory=list)
+    flows: dict[date, dict[str, float]] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PortfolioSpec:
+    """One portfolio.
+
+    Attributes:
+        policy: name in the policy registry; `policy_options` are its own settings.
+        wallet: starting token amounts.
+        first_day: first decision; None for the first day that the data allow.
+        source: source this portfolio insists on; None takes the deployment's.
+        addresses: on-chain accounts of a live portfolio; a paper portfolio has none.
+        flows: external deposits (positive) and withdrawals of wallet tokens, by day.
+    """
+
+    name: str
+    description: str
+    policy: str
+    parameters: Parameters
+    wallet: Mapping[str, float]
+    policy_options: Mapping[str, Any] = field(default_factory=dict)
+    first_day: date | None = None
+    source: str | None = None
+    addresses: tuple[str, ...] = ()
+    flows: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> PortfolioSpec:
+        """A copy with some parameters replaced (the command line's `--set`)."""
+        values = {**self.__dict__, "parameters": self.parameters.with_overrides(overrides)}
+        return PortfolioSpec(**values)
+
+
+def load_portfolio(path: Path) -> PortfolioSpec:
+    """The portfolio in one file.
+
+    Raises:
+        ConfigurationError: naming the file and the field.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"portfolio file {path}: cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"portfolio file {path}: expected a mapping of fields")
+    try:
+        file = _PortfolioFile(**content)
+        chosen = parameters(file.preset, file.overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"portfolio file {path}: {where}: {first['msg']}") from error
+    except ConfigurationError as error:
+        raise ConfigurationError(f"portfolio file {path}: {error}") from error
+    wrong = {token: amount for token, amount in file.wallet.items() if not 0 <= amount < float("inf")}
+    if wrong or not file.wallet:
+        raise ConfigurationError(f"portfolio file {path}: wallet amounts must be finite and not negative: {wrong}")
+    return PortfolioSpec(
+        name=file.name,
+        description=file.description,
+        policy=file.policy,
+        parameters=chosen,
+        wallet={token.upper(): amount for token, amount in file.wallet.items()},
+        policy_options=file.policy_options,
+        first_day=file.first_day,
+        source=file.source,
+        addresses=tuple(address.lower() for address in file.addresses),
+        flows={day: {t.upper(): a for t, a in tokens.items()} for day, tokens in file.flows.items()},
+    )
+
+
+def load_portfolios(folder: Path) -> dict[str, PortfolioSpec]:
+    """Every portfolio of a folder by name, in alphabetical order.
+
+    Raises:
+        ConfigurationError: no such folder, a wrong file, or two files with one name.
+    """
+    if not folder.is_dir():
+        raise ConfigurationError(f"portfolio folder {folder} does not exist (DEFIYIELD_PORTFOLIOS)")
+    found: dict[str, PortfolioSpec] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        spec = load_portfolio(path)
+        if spec.name in found:
+            raise ConfigurationError(f"portfolio file {path}: the name '{spec.name}' is taken by another file")
+        found[spec.name] = spec
+    return dict(sorted(found.items()))
+
+
+def find_portfolio(folder: Path, name: str) -> PortfolioSpec:
+    """The portfolio by that name.
+
+    Raises:
+        ConfigurationError: listing the names there are.
+    """
+    known = load_portfolios(folder)
+    if name not in known:
+        raise ConfigurationError(f"no portfolio '{name}': there are {', '.join(known) or 'none'} in {folder}")
+    return known[name]
