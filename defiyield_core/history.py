@@ -1,7 +1,7 @@
 """Everything known about the market, and the part of it known at a moment.
 
-`MarketHistory` is loaded once for a window from the warehouse. `MarketHistory.as_of(day)` gives a `MarketView` that holds that day
-and what came before it, and nothing later: policies get a view, never the history.
+`MarketHistory` is loaded once for a window from the warehouse. `MarketHistory.as_of(day)` gives a `MarketView` that
+holds that day and what came before it, and nothing later: policies get a view, never the history.
 Belongs here: aligning tables into arrays. Does not belong here: deciding, booking.
 Shapes: T days, P pools, K tokens.
 """
@@ -29,7 +29,7 @@ NEVER = 10_000
 
 @dataclass(frozen=True)
 class PoolBook:
-    """What pools are, as first seen: P ids in ascending order with their labels and tokens (indices into the K tokens)."""
+    """What pools are, as first seen: P ids in ascending order, labels, tokens (indices into the K tokens)."""
 
     ids: tuple[str, ...]
     symbols: tuple[str, ...]
@@ -48,8 +48,8 @@ class MarketView:
         forecast_apy, forecast_tvl_usd: (P,) forecasts made at the end of `day`, NaN where there is none.
         group: (P,). depositable, must_exit: (P,) verdicts of eligibility. reasons: (P,) texts.
         price_usd: (K,) last close. price_age_days: (K,). on_peg: (K,) not in the icebox. approved: (K,).
-        managed: (K,) approved on this day or earlier: what counts as AUM. market_cap_usd: (K,) NaN where unknown.
-        gas_price_gwei, eth_usd: of the day (a forecast where the day has none). gas_age_days: age of the newest gas row.
+        pegged: (K,) pegged to the dollar. market_cap_usd: (K,) NaN where unknown.
+        gas_price_gwei, eth_usd: of the day (the forecast where it has none). gas_age_days: age of the gas data.
     """
 
     day: date
@@ -68,7 +68,6 @@ class MarketView:
     price_age_days: IntArray
     on_peg: BoolArray
     approved: BoolArray
-    managed: BoolArray
     pegged: BoolArray
     market_cap_usd: FloatArray
     gas_price_gwei: float
@@ -78,10 +77,10 @@ class MarketView:
 
 @dataclass(frozen=True)
 class MarketHistory:
-    """A window of the market as arrays; the rows of the attributes are the window's days (see `MarketView` for meanings).
+    """A window of the market as arrays, a row per day (see `MarketView` for meanings).
 
-    `observed_apy` is NaN where the pool has no row on the day; `flagged` rates accrue zero; `source_up` says that the pool source
-    answered on the day at all.
+    `observed_apy` is NaN where the pool has no row on the day; `flagged` rates accrue zero; `source_up` says that the
+    pool source answered on the day at all.
     """
 
     days: DayArray
@@ -102,7 +101,6 @@ class MarketHistory:
     price_age_days: IntArray
     iceboxed: BoolArray
     approved: BoolArray
-    managed: BoolArray
     pegged: BoolArray
     market_cap_usd: FloatArray
     gas_price_gwei: FloatArray
@@ -140,7 +138,6 @@ class MarketHistory:
             price_age_days=self.price_age_days[t],
             on_peg=~self.iceboxed[t],
             approved=self.approved[t],
-            managed=self.managed[t],
             pegged=self.pegged,
             market_cap_usd=self.market_cap_usd[t],
             gas_price_gwei=float(self.gas_price_gwei[t]),
@@ -200,7 +197,8 @@ def load_market(
     reasons = np.full(observed.shape, "no row on this day", dtype=object)
     pool_frame.put(eligible, "reasons", reasons)
     price, price_age, market_cap = _prices(warehouse, tokens, window)
-    approved, managed, pegged = _approved(lists, tokens, days)
+    approved, pegged = _approved(lists, tokens, days)
+    iceboxed = _iceboxed(warehouse, tokens, window)
     gas, eth, gas_age = _gas(warehouse, window, parameters.max_gas_age_days)
     return MarketHistory(
         days=days,
@@ -217,11 +215,10 @@ def load_market(
         reasons=reasons,
         forecast_apy=pool_frame.of(forecasts, "apy", np.nan),
         forecast_tvl_usd=pool_frame.of(forecasts, "tvl_usd", np.nan),
-        price_usd=np.where((price_age >= NEVER) & pegged, 1.0, price),
+        price_usd=_book_price(price, price_age, pegged, iceboxed, parameters),
         price_age_days=price_age,
-        iceboxed=_iceboxed(warehouse, tokens, window),
+        iceboxed=iceboxed,
         approved=approved,
-        managed=managed,
         pegged=pegged,
         market_cap_usd=market_cap,
         gas_price_gwei=gas,
@@ -277,7 +274,7 @@ def _any_row(metrics: pd.DataFrame, days: DayArray) -> BoolArray:
 
 
 def _prices(warehouse: Warehouse, tokens: tuple[str, ...], window: Window) -> tuple[FloatArray, IntArray, FloatArray]:
-    """Last close, its age in days and the last market cap, each (T, K); the price is 0 and the age NEVER before the first."""
+    """Last close, its age in days, last market cap, each (T, K); price 0 and age NEVER before the first."""
     rows = warehouse.read(
         "token_daily",
         Window(date(1970, 1, 1), window.end),
@@ -291,6 +288,20 @@ def _prices(warehouse: Warehouse, tokens: tuple[str, ...], window: Window) -> tu
     age = _age(np.isfinite(close))
     keep = slice(len(days) - len(window), len(days))
     return np.nan_to_num(_carried(close)[keep]), age[keep], _carried(caps)[keep]
+
+
+def _book_price(
+    price: FloatArray, age_days: IntArray, pegged: BoolArray, iceboxed: BoolArray, parameters: Parameters
+) -> FloatArray:
+    """(T, K) the price that books use: the last close, 1 for a dollar token that never had one.
+
+    With `prices: pegged` every dollar token counts as 1, except one that is being left at the market price.
+    """
+    booked = np.where((age_days >= NEVER) & pegged, 1.0, price)
+    if parameters.prices == "pegged":
+        at_market = iceboxed if parameters.icebox_policy == "exit" else np.zeros_like(iceboxed)
+        booked = np.where(pegged & ~at_market, 1.0, booked)
+    return booked
 
 
 def _carried(values: FloatArray) -> FloatArray:
@@ -307,23 +318,18 @@ def _age(observed: BoolArray) -> IntArray:
     return np.where(last >= 0, steps - last, NEVER)
 
 
-def _approved(lists: pd.DataFrame, tokens: tuple[str, ...], days: DayArray) -> tuple[BoolArray, BoolArray, BoolArray]:
-    """(T, K) on the list at the end of the day, (T, K) ever on it so far, (K,) pegged to the dollar."""
+def _approved(lists: pd.DataFrame, tokens: tuple[str, ...], days: DayArray) -> tuple[BoolArray, BoolArray]:
+    """(T, K) on the list at the end of the day, (K,) pegged to the dollar."""
     index = {token: position for position, token in enumerate(tokens)}
     on_list = np.zeros((len(days), len(tokens)), dtype=bool)
-    ever = np.zeros_like(on_list)
     pegged = np.zeros(len(tokens), dtype=bool)
     ends = np.array([np.datetime64(end_of(day.astype(date)), "us") for day in days])
     for row in lists.itertuples():
         column = index[row.token]
-        added = ends >= np.datetime64(row.added_at, "us")
-        removed = (
-            ends >= np.datetime64(row.removed_at, "us") if not pd.isna(row.removed_at) else np.zeros(len(ends), bool)
-        )
-        on_list[:, column] |= added & ~removed
-        ever[:, column] |= added
+        removed_at = np.datetime64("NaT") if pd.isna(row.removed_at) else np.datetime64(row.removed_at, "us")
+        on_list[:, column] |= (ends >= np.datetime64(row.added_at, "us")) & ~(ends >= removed_at)
         pegged[column] |= bool(row.pegged)
-    return on_list, ever, pegged
+    return on_list, pegged
 
 
 def _iceboxed(warehouse: Warehouse, tokens: tuple[str, ...], window: Window) -> BoolArray:
@@ -333,7 +339,7 @@ def _iceboxed(warehouse: Warehouse, tokens: tuple[str, ...], window: Window) -> 
 
 
 def _gas(warehouse: Warehouse, window: Window, max_age_days: int) -> tuple[FloatArray, FloatArray, IntArray]:
-    """(T,) gas price in gwei and ETH price of the day, or the forecast for it where the day has none, and the age of the data."""
+    """(T,) gas price in gwei and ETH price (the forecast where the day has none), and the age of the data."""
     span = Window(window.start - timedelta(days=max_age_days + 1), window.end)
     rows = warehouse.read("gas_fees_daily", span)
     days = span.days()

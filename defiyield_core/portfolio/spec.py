@@ -18,7 +18,7 @@ from defiyield_core.errors import ConfigurationError
 from defiyield_core.parameters import Parameters, parameters
 
 WARMUP_DAYS = 34
-"""Days of data before a portfolio's first decision: 30 for the rolling statistics, 3 for a gap carried forward, 1 for the change."""
+"""Days of data before a portfolio's first decision: 30 of rolling statistics, 3 of a gap carried, 1 for the change."""
 MINIMUM_WARMUP_DAYS = 30
 
 

@@ -1,0 +1,158 @@
+"""What a policy is, and the problem that a view and a state make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from defiyield_core.allocation.problem import AllocationDecision, AllocationProblem, GasCosts
+from defiyield_core.history import MarketView
+from defiyield_core.parameters import GAS_UNITS, Parameters
+from defiyield_core.portfolio.state import PortfolioState
+from defiyield_core.units import BoolArray, FloatArray, IntArray, gas_leg_usd
+
+GONE_AFTER_DAYS = 3
+"""Days in a row without a row, source up, after which a pool counts as gone."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision with the problem it answers and where its pools and tokens stand in the market's arrays.
+
+    Attributes:
+        pool_index: (n,) into the market's pools. token_index: (m,) into its tokens.
+    """
+
+    problem: AllocationProblem
+    decision: AllocationDecision
+    pool_index: IntArray
+    token_index: IntArray
+
+
+class Policy(Protocol):
+    """Decides what the portfolio holds after today's close."""
+
+    def decide(self, view: MarketView, state: PortfolioState) -> Decided:
+        """The decision at the end of `view.day`, from a state already accrued and revalued to that day."""
+        ...
+
+
+@dataclass(frozen=True)
+class Framed:
+    """A problem and its indices into the market (see `Decided`)."""
+
+    problem: AllocationProblem
+    pool_index: IntArray
+    token_index: IntArray
+
+    def decided(self, decision: AllocationDecision) -> Decided:
+        """The decision with its frame."""
+        return Decided(self.problem, decision, self.pool_index, self.token_index)
+
+
+def gas_costs(view: MarketView, parameters: Parameters) -> GasCosts:
+    """USD per token leg at the day's gas price (domain.md, section 1)."""
+    units = GAS_UNITS[parameters.gas]
+    per_unit = gas_leg_usd(1.0, view.gas_price_gwei, view.eth_usd)
+    return GasCosts(
+        deposit_usd=units["deposit"] * per_unit,
+        withdrawal_usd=units["withdrawal"] * per_unit,
+        conversion_usd=units["conversion"] * per_unit,
+    )
+
+
+def selected(view: MarketView, depositable: BoolArray, rule: str) -> BoolArray:
+    """Depositable pools narrowed to the 30 smallest or 5 largest by forecast TVL (scenarios); `all` narrows nothing."""
+    if rule == "all":
+        return depositable
+    candidates = np.flatnonzero(depositable)
+    by_size = candidates[np.argsort(view.forecast_tvl_usd[candidates], kind="stable")]
+    chosen = by_size[:30] if rule == "smallest_30" else by_size[-5:]
+    narrowed = np.zeros_like(depositable)
+    narrowed[chosen] = True
+    return narrowed
+
+
+def escape_token(view: MarketView) -> int:
+    """The largest approved token on its peg with a price (by market cap, then by name); -1 when there is none."""
+    safe = view.approved & view.on_peg & view.pegged & (view.price_usd > 0)
+    if not safe.any():
+        return -1
+    candidates = np.flatnonzero(safe)
+    caps = np.nan_to_num(view.market_cap_usd[candidates], nan=0.0)
+    return int(candidates[np.argmax(caps)])
+
+
+def frame_problem(view: MarketView, state: PortfolioState, parameters: Parameters) -> Framed:
+    """The allocation problem of the day: pools that are depositable or held, tokens they or the wallet need.
+
+    Wallet tokens that are not approved stay outside. A token in the icebox is neither deposited nor converted into;
+    under `exit` what is held of it leaves and is converted, under `hold` it is frozen.
+    """
+    held = (state.positions > 0).any(axis=1)
+    gone = held & (state.absent_days >= GONE_AFTER_DAYS)
+    holds_iced = (state.positions[:, ~view.on_peg] > 0).any(axis=1)
+    target = escape_token(view)
+    exit_iced = parameters.icebox_policy == "exit" and target >= 0
+    depositable = selected(view, view.depositable & ~gone, parameters.pool_selection)
+    pools = np.flatnonzero(depositable | held)
+    frozen_tokens = ~view.on_peg if not exit_iced else np.zeros(len(view.tokens), dtype=bool)
+    in_wallet = (state.wallet > 0) & view.approved & ~frozen_tokens
+    needed = in_wallet | (state.positions > 0).any(axis=0)
+    for pool in pools:
+        needed[list(view.pools.tokens[pool])] = True
+    if exit_iced and (needed & ~view.on_peg).any():
+        needed[target] = True
+    tokens = np.flatnonzero(needed & (view.price_usd > 0))
+    must_exit = (view.must_exit | gone)[pools] & held[pools]
+    if not exit_iced:
+        must_exit &= ~holds_iced[pools] | gone[pools]
+    problem = AllocationProblem(
+        as_of=view.day,
+        tokens=tuple(view.tokens[token] for token in tokens),
+        token_prices=view.price_usd[tokens],
+        wallet=np.where(in_wallet, state.wallet, 0.0)[tokens],
+        convertible_into=(view.approved & view.on_peg)[tokens],
+        forced_target=_forced_targets(view, state, tokens, target if exit_iced else -1, parameters),
+        pool_ids=tuple(view.pools.ids[pool] for pool in pools),
+        pool_symbols=tuple(view.pools.symbols[pool] for pool in pools),
+        pool_protocols=tuple(view.pools.protocols[pool] for pool in pools),
+        pool_tokens=_pool_tokens(view, pools, tokens),
+        apy=_expected_apy(view, pools),
+        tvl_usd=np.nan_to_num(np.where(np.isfinite(view.forecast_tvl_usd), view.forecast_tvl_usd, view.tvl_usd)[pools]),
+        group=view.group[pools],
+        depositable=depositable[pools],
+        withdrawable=np.ones(len(pools), dtype=bool) if exit_iced else ~holds_iced[pools] | gone[pools],
+        must_exit=must_exit,
+        positions=state.positions[np.ix_(pools, tokens)],
+        gas=gas_costs(view, parameters),
+        parameters=parameters,
+    )
+    return Framed(problem, pools, tokens)
+
+
+def _expected_apy(view: MarketView, pools: IntArray) -> FloatArray:
+    """The forecast, or 0: a held pool without a forecast is not assumed to earn."""
+    return np.nan_to_num(view.forecast_apy[pools])
+
+
+def _pool_tokens(view: MarketView, pools: IntArray, tokens: IntArray) -> tuple[tuple[int, ...], ...]:
+    place = {int(token): position for position, token in enumerate(tokens)}
+    return tuple(tuple(place[token] for token in view.pools.tokens[pool] if token in place) for pool in pools)
+
+
+def _forced_targets(
+    view: MarketView, state: PortfolioState, tokens: IntArray, target: int, parameters: Parameters
+) -> IntArray:
+    """(m,) where the units of an iceboxed token go. Dust that is worth less than the gas of moving it stays."""
+    forced = np.full(len(tokens), -1, dtype=np.int64)
+    if target < 0 or target not in tokens:
+        return forced
+    exposure = (state.wallet + state.positions.sum(axis=0)) * view.price_usd
+    gas = gas_costs(view, parameters).conversion_usd
+    for position, token in enumerate(tokens):
+        if not view.on_peg[token] and exposure[token] > max(gas, parameters.min_transaction_value):
+            forced[position] = int(np.flatnonzero(tokens == target)[0])
+    return forced

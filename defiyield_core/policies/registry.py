@@ -1,0 +1,33 @@
+"""Policies by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from defiyield_core.errors import ConfigurationError
+from defiyield_core.parameters import Parameters
+from defiyield_core.policies.benchmarks import HoldPolicy, equal_weight, hold_pool
+from defiyield_core.policies.optimiser import OptimiserPolicy
+from defiyield_core.policies.port import Policy
+
+POLICIES: dict[str, Callable[..., Policy]] = {
+    "optimiser": OptimiserPolicy,
+    "hold": HoldPolicy,
+    "hold_pool": hold_pool,
+    "equal_weight": equal_weight,
+}
+
+
+def policy_for(name: str, parameters: Parameters, options: Mapping[str, Any]) -> Policy:
+    """The policy by that name with its options.
+
+    Raises:
+        ConfigurationError: unknown policy or option.
+    """
+    if name not in POLICIES:
+        raise ConfigurationError(f"unknown policy '{name}': choose one of {', '.join(sorted(POLICIES))}")
+    try:
+        return POLICIES[name](parameters, **options)
+    except TypeError as error:
+        raise ConfigurationError(f"policy {name}: options {dict(options)} do not fit: {error}") from error

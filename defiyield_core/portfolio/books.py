@@ -1,0 +1,224 @@
+"""A finished day as rows of the portfolio tables.
+
+Belongs here: which number goes into which column. Does not belong here: computing money (see `day`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from defiyield_core import __version__
+from defiyield_core.calendar import Window, utc_now
+from defiyield_core.contracts import table
+from defiyield_core.history import MarketHistory
+from defiyield_core.policies.port import Decided
+from defiyield_core.portfolio.day import ClosedDay
+from defiyield_core.portfolio.spec import PortfolioSpec
+from defiyield_core.portfolio.state import state_rows
+from defiyield_core.units import DAYS_PER_YEAR
+from defiyield_core.warehouse.port import TableWrite
+
+Row = tuple[object, ...]
+PORTFOLIO_DAY_TABLES = (
+    "allocation_parameters",
+    "asset_allocations",
+    "asset_allocation_details",
+    "allocation_transactions",
+    "daily_ledger",
+    "portfolio_daily",
+    "portfolio_state",
+)
+
+
+def decision_id(spec: PortfolioSpec, day: date) -> str:
+    """Id of one decision: equal for equal portfolio, day, policy, parameters and code."""
+    config = [spec.name, str(day), spec.policy, dict(spec.policy_options), spec.parameters.model_dump(), __version__]
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass
+class Books:
+    """Rows collected over the days of a chunk, in the column order of each table."""
+
+    spec: PortfolioSpec
+    market: MarketHistory
+    snapshots: Mapping[str, tuple[str, ...]]
+    ytd_growth: float = 1.0
+    ytd_year: int = 0
+    rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in PORTFOLIO_DAY_TABLES})
+
+    def add(self, closed: ClosedDay) -> Mapping[str, object]:
+        """Book a day; the row of `portfolio_daily` as a mapping."""
+        run_id = decision_id(self.spec, closed.state.day)
+        key: Row = (self.spec.name, closed.state.day, run_id)
+        daily = self._daily(closed, key)
+        self.rows["portfolio_daily"].append(daily)
+        self.rows["allocation_parameters"].append(self._parameters(closed, key))
+        self.rows["asset_allocations"].extend(self._allocations(closed, key))
+        self.rows["portfolio_state"].extend(state_rows(self.spec.name, closed.state, self.market))
+        self.rows["daily_ledger"].extend(self._ledger(closed))
+        if closed.decided is not None:
+            self.rows["asset_allocation_details"].extend(_details(closed, closed.decided, key))
+            self.rows["allocation_transactions"].extend(_transactions(closed.decided, key))
+        return dict(zip(table("portfolio_daily").column_names, daily, strict=True))
+
+    def writes(self, window: Window, run_id: str) -> tuple[TableWrite, ...]:
+        """Everything booked, and the watermark, as one transaction's writes."""
+        scope = {"portfolio": self.spec.name}
+        writes = [
+            TableWrite(name, pd.DataFrame(rows, columns=list(table(name).column_names)), window, scope)
+            for name, rows in self.rows.items()
+        ]
+        completed = [(self.spec.name, day, run_id, __version__, utc_now()) for day in window]
+        frame = pd.DataFrame(completed, columns=list(table("completed_days").column_names))
+        return (*writes, TableWrite("completed_days", frame, window, {"subject": self.spec.name}))
+
+    def _daily(self, closed: ClosedDay, key: Row) -> Row:
+        opened, state = closed.opened, closed.state
+        accrual = float(opened.accrual_usd.sum())
+        transactions = closed.decided.decision.transactions if closed.decided else ()
+        moves = [row for row in transactions if row.type in ("WITHDRAWAL", "ALLOCATION")]
+        conversions = [row for row in transactions if row.type == "CONVERSION"]
+        aum = state.aum_usd
+        weighted = float((state.position_usd * np.nan_to_num(state.forecast_apy)).sum())
+        day_yield = accrual / opened.aum_open_usd if opened.aum_open_usd else 0.0
+        return (
+            *key,
+            opened.aum_open_usd,
+            accrual,
+            opened.forecast_accrual_usd,
+            float(opened.revaluation_usd.sum()),
+            float(opened.flows_usd.sum()),
+            closed.gas_usd,
+            closed.conversion_usd,
+            aum,
+            state.wallet_usd,
+            sum(row.amount_usd for row in moves),
+            int((state.positions > 0).any(axis=1).sum()),
+            len(moves) + len(conversions),
+            len(conversions),
+            weighted / aum if aum else 0.0,
+            (1.0 + day_yield) ** DAYS_PER_YEAR - 1.0,
+            closed.status,
+            closed.reason,
+            int(opened.no_data.sum()),
+        )
+
+    def _parameters(self, closed: ClosedDay, key: Row) -> Row:
+        t = self.market.index_of(closed.state.day)
+        tokens = np.array(self.market.tokens, dtype=object)
+        decision = closed.decided.decision if closed.decided else None
+        portfolio, day, run_id = key
+        return (
+            portfolio,
+            day,
+            run_id,
+            self.spec.policy,
+            json.dumps(self.spec.parameters.model_dump(), sort_keys=True),
+            json.dumps(list(tokens[self.market.approved[t]])),
+            json.dumps(list(self.snapshots["blacklisted_tokens"])),
+            json.dumps(list(self.snapshots["approved_protocols"])),
+            json.dumps(list(tokens[self.market.iceboxed[t]])),
+            closed.status,
+            closed.reason,
+            decision.objective_usd if decision else None,
+            decision.bound_usd if decision else None,
+            decision.gap_bps if decision else None,
+            decision.hold_objective_usd if decision else None,
+            "; ".join(decision.notes) if decision else "",
+        )
+
+    def _allocations(self, closed: ClosedDay, key: Row) -> list[Row]:
+        state = closed.state
+        return [
+            (
+                *key,
+                self.market.pools.ids[pool],
+                self.market.tokens[token],
+                float(state.positions[pool, token]),
+                float(state.positions[pool, token] * state.price_usd[token]),
+            )
+            for pool, token in zip(*np.nonzero(state.positions), strict=True)
+        ]
+
+    def _ledger(self, closed: ClosedDay) -> list[Row]:
+        opened, state = closed.opened, closed.state
+        accrual = float(opened.accrual_usd.sum())
+        day_yield = accrual / opened.aum_open_usd if opened.aum_open_usd else 0.0
+        if state.day.year != self.ytd_year:
+            self.ytd_year, self.ytd_growth = state.day.year, 1.0
+        self.ytd_growth *= 1.0 + day_yield
+        allocated = state.positions.sum(axis=0)
+        nav = state.aum_usd
+        touched = (state.wallet > 0) | (allocated > 0) | (opened.accrual_usd != 0) | (opened.revaluation_usd != 0)
+        touched |= (closed.fees_usd != 0) | (opened.flows_usd != 0)
+        return [
+            (
+                self.spec.name,
+                state.day,
+                self.market.tokens[token],
+                float(state.wallet[token]),
+                float(allocated[token]),
+                float(state.price_usd[token]),
+                float((state.wallet[token] + allocated[token]) * state.price_usd[token]),
+                float(opened.accrual_usd[token]),
+                float(opened.revaluation_usd[token]),
+                float(closed.fees_usd[token]),
+                float(opened.flows_usd[token]),
+                nav,
+                day_yield,
+                self.ytd_growth - 1.0,
+            )
+            for token in np.flatnonzero(touched)
+        ]
+
+
+def _details(closed: ClosedDay, decided: Decided, key: Row) -> list[Row]:
+    problem, decision, view = decided.problem, decided.decision, closed.view
+    before, after = problem.position_usd, decision.positions @ problem.token_prices
+    aum = problem.aum_usd
+    return [
+        (
+            *key,
+            problem.pool_ids[i],
+            problem.pool_symbols[i],
+            problem.pool_protocols[i],
+            view.pools.chains[decided.pool_index[i]],
+            int(problem.group[i]),
+            float(problem.apy[i]),
+            float(problem.tvl_usd[i]),
+            float(before[i]),
+            float(after[i]),
+            float(after[i] / aum) if aum else 0.0,
+            decision.binding[i],
+        )
+        for i in range(len(problem.pool_ids))
+    ]
+
+
+def _transactions(decided: Decided, key: Row) -> list[Row]:
+    return [
+        (
+            *key,
+            row.seq,
+            row.type,
+            row.from_location,
+            row.to_location,
+            row.token,
+            row.to_token,
+            row.amount,
+            row.amount_usd,
+            row.gas_cost_usd,
+            row.conversion_cost_usd,
+            row.total_cost_usd,
+            row.fee_token,
+        )
+        for row in decided.decision.transactions
+    ]

@@ -1,0 +1,179 @@
+"""A portfolio over a window of days: the same loop for the daily run, the backfill and the backtest.
+
+Belongs here: loading the market and the state, the loop in chunks, the watermark. Does not belong here: one day's money
+(see `day`), rows (see `books`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import pandas as pd
+
+from defiyield_core.calendar import Window, end_of
+from defiyield_core.contracts import table
+from defiyield_core.contracts.schema import conform
+from defiyield_core.errors import ConfigurationError, DataError
+from defiyield_core.history import load_market
+from defiyield_core.pipeline.step import StepContext
+from defiyield_core.policies.registry import policy_for
+from defiyield_core.portfolio.books import Books, decision_id
+from defiyield_core.portfolio.day import close_day, open_day
+from defiyield_core.portfolio.spec import MINIMUM_WARMUP_DAYS, WARMUP_DAYS, PortfolioSpec
+from defiyield_core.portfolio.state import WALLET, starting_state, state_from_rows, state_rows
+from defiyield_core.universe.lists import as_of
+from defiyield_core.warehouse.port import TableWrite, Warehouse
+
+CHUNK_DAYS = 90
+"""Days that are committed together: a killed run loses at most these."""
+
+OnDay = Callable[[date, Mapping[str, object]], None]
+
+
+@dataclass(frozen=True)
+class PortfolioRun:
+    """What a run did.
+
+    Attributes:
+        window: days asked for. computed: days that were computed (fewer when resuming; None when all were there).
+        daily: rows of `portfolio_daily` over the window.
+        fingerprint: of the market data the computed days were decided on.
+    """
+
+    portfolio: str
+    window: Window
+    computed: Window | None
+    daily: pd.DataFrame
+    fingerprint: str
+    warnings: tuple[str, ...] = ()
+
+
+def first_decision_day(spec: PortfolioSpec, data_begin: date) -> date:
+    """The portfolio's first day: its own, or the first one the data allow.
+
+    Raises:
+        ConfigurationError: its own lies before 30 days of data.
+    """
+    if spec.first_day is None:
+        return data_begin + timedelta(days=WARMUP_DAYS)
+    check_warmup(spec.first_day, data_begin, f"portfolio {spec.name}: first_day")
+    return spec.first_day
+
+
+def check_warmup(start: date, data_begin: date, what: str) -> None:
+    """Refuse a start with less than 30 days of data before it."""
+    earliest = data_begin + timedelta(days=MINIMUM_WARMUP_DAYS)
+    if start < earliest:
+        raise ConfigurationError(
+            f"{what} {start} is too early: the data begin on {data_begin} and a first decision needs "
+            f"{MINIMUM_WARMUP_DAYS} days of them; start on {earliest} or later"
+        )
+
+
+def run_portfolio(
+    context: StepContext,
+    spec: PortfolioSpec,
+    window: Window,
+    *,
+    chunk_days: int = CHUNK_DAYS,
+    resume: bool = False,
+    on_day: OnDay | None = None,
+) -> PortfolioRun:
+    """Advance the portfolio over the window and write its tables, each chunk in one transaction.
+
+    Without a stored close of the day before the window the portfolio starts on the window's first day from its wallet.
+    With `resume` the days up to the watermark are kept.
+
+    Raises:
+        LedgerError: an identity failed; nothing of the chunk is written.
+    """
+    warehouse = context.warehouse
+    todo = _remaining(warehouse, spec, window) if resume else window
+    fingerprint = ""
+    for chunk in todo.chunks(chunk_days) if todo else ():
+        fingerprint = _run_chunk(warehouse, spec, chunk, on_day)
+    daily = warehouse.read("portfolio_daily", window, scope={"portfolio": spec.name})
+    return PortfolioRun(spec.name, window, todo, daily, fingerprint)
+
+
+def _remaining(warehouse: Warehouse, spec: PortfolioSpec, window: Window) -> Window | None:
+    """The part of the window after the unbroken run of completed days at its start."""
+    completed = set(warehouse.days("completed_days", scope={"subject": spec.name}))
+    for day in window:
+        if day not in completed:
+            return Window(day, window.end)
+    return None
+
+
+def _run_chunk(warehouse: Warehouse, spec: PortfolioSpec, chunk: Window, on_day: OnDay | None) -> str:
+    before = chunk.start - timedelta(days=1)
+    stored = _closing_rows(warehouse, spec, before)
+    market = load_market(
+        warehouse,
+        spec.parameters,
+        chunk,
+        held_tokens={*stored["token"], *spec.wallet},
+        held_pools={location for location in stored["location"] if location != WALLET},
+    )
+    state = state_from_rows(stored, market) if len(stored) else starting_state(before, spec.wallet, market)
+    books = Books(spec, market, _snapshots(warehouse, chunk.start), *_year_to_date(warehouse, spec, before))
+    policy = policy_for(spec.policy, spec.parameters, spec.policy_options)
+    for day in chunk:
+        opened = open_day(state, market, day, spec.parameters, spec.flows.get(day, {}))
+        closed = close_day(opened, market, policy, spec.parameters)
+        state = closed.state
+        row = books.add(closed)
+        if on_day is not None:
+            on_day(day, row)
+    outdated = _outdated_watermark(warehouse, spec, chunk.end, state_rows(spec.name, state, market))
+    warehouse.replace((*books.writes(chunk, decision_id(spec, chunk.end)), *outdated))
+    return market.fingerprint()
+
+
+def _closing_rows(warehouse: Warehouse, spec: PortfolioSpec, day: date) -> pd.DataFrame:
+    """The stored close of a day; no rows when the portfolio has not begun before it.
+
+    Raises:
+        DataError: it has begun, but that day is missing: starting again from the wallet would lose the position.
+    """
+    begun = [stored for stored in warehouse.days("portfolio_state", scope={"portfolio": spec.name}) if stored <= day]
+    if begun and begun[-1] != day:
+        raise DataError(
+            f"portfolio {spec.name}: the close of {day} is missing, its last one is of {begun[-1]}; "
+            f"run it from {begun[-1] + timedelta(days=1)} on"
+        )
+    return warehouse.read("portfolio_state", Window(day, day), scope={"portfolio": spec.name})
+
+
+def _outdated_watermark(
+    warehouse: Warehouse, spec: PortfolioSpec, end: date, closing: list[tuple[object, ...]]
+) -> tuple[TableWrite, ...]:
+    """When a day is run again and closes differently, the days after it are no longer completed."""
+    completed = warehouse.days("completed_days", scope={"subject": spec.name})
+    if not completed or completed[-1] <= end:
+        return ()
+    stored = warehouse.read("portfolio_state", Window(end, end), scope={"portfolio": spec.name})
+    fresh = conform(table("portfolio_state"), pd.DataFrame(closing, columns=list(stored.columns)))
+    keys = list(table("portfolio_state").key)
+    if fresh.sort_values(keys, ignore_index=True).equals(stored):
+        return ()
+    later = Window(end + timedelta(days=1), completed[-1])
+    return (TableWrite("completed_days", table("completed_days").empty(), later, {"subject": spec.name}),)
+
+
+def _year_to_date(warehouse: Warehouse, spec: PortfolioSpec, before: date) -> tuple[float, int]:
+    """Growth since the first of January as the ledger had it on the day before, and its year."""
+    rows = warehouse.read("daily_ledger", Window(before, before), scope={"portfolio": spec.name})
+    if not len(rows):
+        return 1.0, 0
+    return 1.0 + float(rows["realised_ytd_yield"].iloc[0]), before.year
+
+
+def _snapshots(warehouse: Warehouse, day: date) -> dict[str, tuple[str, ...]]:
+    moment = end_of(day)
+    return {
+        "blacklisted_tokens": tuple(as_of(warehouse.read("blacklisted_tokens"), moment)),
+        "approved_protocols": tuple(as_of(warehouse.read("approved_protocols"), moment)),
+    }
