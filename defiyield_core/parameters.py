@@ -33,6 +33,7 @@ ELIGIBILITY_FIELDS = (
     "exclude_unknown_pair_ratio",
     "exclude_unpriced",
     "max_forecast_age_days",
+    "icebox_policy",
 )
 GAS_UNITS = {
     "realistic": {"deposit": 220_000, "withdrawal": 250_000, "conversion": 180_000},

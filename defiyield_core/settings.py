@@ -18,7 +18,7 @@ class Settings:
 
     Attributes:
         source: `simulated[:SEED]`, `recorded:DIR` or `live` (DEFIYIELD_SOURCE).
-        warehouse: `duckdb:PATH` or `postgresql://...` (DEFIYIELD_WAREHOUSE; default a DuckDB file under `home`, named after the source).
+        warehouse: `duckdb:PATH` or `postgresql://...` (DEFIYIELD_WAREHOUSE; default a DuckDB file under `home`).
         home: folder for everything written outside the warehouse (DEFIYIELD_HOME, default `var`).
         portfolios: folder of portfolio files (DEFIYIELD_PORTFOLIOS, default: those shipped with the package).
     """

@@ -6,6 +6,7 @@ All functions accept floats or numpy arrays and work element by element.
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import numpy as np
@@ -46,6 +47,14 @@ def percent_to_fraction(percent: Number) -> Number:
 def gas_leg_usd(gas_units: Number, gas_price_gwei: Number, eth_usd: Number) -> Number:
     """Cost in USD of one transaction: `gas_units * (base + priority fee) * 1e-9 * eth_usd`."""
     return gas_units * gas_price_gwei / GWEI_PER_ETH * eth_usd
+
+
+def exact_sum(values: FloatArray) -> float:
+    """The correctly rounded sum: the same for every order of the values and any number of zeros among them.
+
+    Money is summed with this, so that a day's books do not depend on how many pools were loaded beside the ones held.
+    """
+    return math.fsum(values[values != 0].ravel().tolist())
 
 
 def to_bps(amount_usd: float, of_usd: float) -> float:

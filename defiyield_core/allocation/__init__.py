@@ -4,6 +4,18 @@
 Belongs here: the optimiser, its engines, the plan and the re-evaluation outside the solver. Does not belong here: tables, days.
 """
 
+from defiyield_core.allocation.engine import solve
+from defiyield_core.allocation.execute import execute
+from defiyield_core.allocation.hold import evaluate_hold, hold
 from defiyield_core.allocation.problem import AllocationDecision, AllocationProblem, GasCosts, Transaction
 
-__all__ = ["AllocationDecision", "AllocationProblem", "GasCosts", "Transaction"]
+__all__ = [
+    "AllocationDecision",
+    "AllocationProblem",
+    "GasCosts",
+    "Transaction",
+    "evaluate_hold",
+    "execute",
+    "hold",
+    "solve",
+]

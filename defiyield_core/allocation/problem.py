@@ -122,9 +122,10 @@ class AllocationProblem:
             raise AllocationError(f"token_prices: no price for {without}")
         if n and not np.isin(self.group, (1, 2, 3)).all():
             raise AllocationError("group: must be 1, 2 or 3")
-        if min(self.gas.deposit_usd, self.gas.withdrawal_usd, self.gas.conversion_usd) < 0 or not np.isfinite(
-            [self.gas.deposit_usd, self.gas.withdrawal_usd, self.gas.conversion_usd]
-        ).all():
+        if (
+            min(self.gas.deposit_usd, self.gas.withdrawal_usd, self.gas.conversion_usd) < 0
+            or not np.isfinite([self.gas.deposit_usd, self.gas.withdrawal_usd, self.gas.conversion_usd]).all()
+        ):
             raise AllocationError("gas: costs must be finite and not negative")
         self._validate_pool_tokens()
 

@@ -1,7 +1,7 @@
 """Every table of the warehouse, declared once.
 
 From these declarations come the DDL of both engines, the schema checks, the dbt sources and the table reference.
-Belongs here: names, types, units, keys and bounds of columns. Does not belong here: reading or writing (see `warehouse`).
+Belongs here: names, types, units, keys and bounds of columns. Does not belong here: reading or writing (`warehouse`).
 """
 
 from __future__ import annotations

@@ -97,7 +97,8 @@ def conform(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with exactly the contract's columns, in order, in canonical types, with a fresh index.
 
     Text is str or None; double float64; bigint int64; boolean bool; date and timestamp naive UTC datetime64[ns] (a date
-    at midnight). Missing nullable columns become nulls.
+    at midnight, a timestamp in whole microseconds, which is what the databases keep). Missing nullable columns become
+    nulls.
 
     Raises:
         DataError: a required column is missing, an unknown one is there, or values do not fit the type.
@@ -111,29 +112,73 @@ def conform(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     series = {}
     for column in table.columns:
         if column.name not in frame.columns:
-            series[column.name] = pd.Series([None] * len(frame), dtype=object)
-            if column.type == "double":
-                series[column.name] = pd.Series(np.full(len(frame), np.nan))
-            continue
+            values = pd.Series(np.full(len(frame), np.nan))
+        else:
+            values = frame[column.name].reset_index(drop=True)
         try:
-            series[column.name] = _cast(frame[column.name], column).reset_index(drop=True)
-        except (ValueError, TypeError) as error:
+            series[column.name] = cast_column(values, column)
+        except (ValueError, TypeError, OverflowError) as error:
             raise DataError(f"{table.name}.{column.name}: values do not fit type {column.type}: {error}") from error
-    return pd.DataFrame(series)
+    return pd.DataFrame(series, columns=list(table.column_names))
 
 
-def _cast(values: pd.Series, column: Column) -> pd.Series:
+def cast_column(values: pd.Series, column: Column) -> pd.Series:
+    """The values in the column's canonical type; canonical values pass through quickly.
+
+    Raises:
+        ValueError, TypeError, OverflowError: a value would change its meaning (text that is no number, 1.5 as a bigint,
+            2 as a boolean, a bare number as a moment), or a null stands in a required bigint or boolean.
+    """
     if column.type == "text":
-        missing = values.isna()
-        as_object = values.astype(object)
-        return as_object.where(~missing, None)
+        return _cast_text(values)
     if column.type == "double":
+        if values.dtype == np.float64:
+            return values
         return pd.to_numeric(values, errors="raise").astype("float64")
     if column.type in ("bigint", "boolean"):
-        if values.isna().any():
-            if column.nullable:
-                return values.astype(object).where(~values.isna(), None)
-            raise ValueError(f"{int(values.isna().sum())} nulls in a {column.type}")
-        return values.astype("int64" if column.type == "bigint" else "bool")
-    stamps = pd.to_datetime(values, utc=True, errors="raise").dt.tz_localize(None).astype("datetime64[ns]")
-    return stamps.dt.normalize() if column.type == "date" else stamps
+        return _cast_discrete(values, column)
+    return _cast_moment(values, is_date=column.type == "date")
+
+
+def _cast_text(values: pd.Series) -> pd.Series:
+    kind = pd.api.types.infer_dtype(values, skipna=False)
+    if kind == "string" and values.dtype == object:
+        return values
+    missing = values.isna()
+    as_object = values.astype(object)
+    if pd.api.types.infer_dtype(as_object[~missing], skipna=False) not in ("string", "empty"):
+        odd = next(value for value in as_object[~missing] if not isinstance(value, str))
+        raise TypeError(f"{odd!r} is {type(odd).__name__}, not text")
+    return as_object.where(~missing, None)
+
+
+def _cast_discrete(values: pd.Series, column: Column) -> pd.Series:
+    dtype: type = np.int64 if column.type == "bigint" else np.bool_
+    if values.dtype == dtype:
+        return values
+    missing = values.isna()
+    if missing.any():
+        if not column.nullable:
+            raise ValueError(f"{int(missing.sum())} nulls in a {column.type}")
+        whole = _exactly(values[~missing], dtype).astype(object)
+        return whole.reindex(values.index).astype(object).where(~missing, None)
+    return _exactly(values, dtype)
+
+
+def _exactly(values: pd.Series, dtype: type) -> pd.Series:
+    """`values` as `dtype`, refusing any that would come out different."""
+    numbers = pd.to_numeric(values, errors="raise") if values.dtype == object else values
+    cast = numbers.astype(dtype)
+    changed = (cast != numbers).to_numpy(dtype=bool)
+    if changed.any():
+        raise ValueError(f"{values[changed].iloc[0]!r} is not a {np.dtype(dtype).name}")
+    return cast
+
+
+def _cast_moment(values: pd.Series, *, is_date: bool) -> pd.Series:
+    if values.dtype != "datetime64[ns]":
+        if pd.api.types.is_numeric_dtype(values) and not values.isna().all():
+            raise TypeError("a bare number is not a moment: its unit and epoch are unknown")
+        values = pd.to_datetime(values, utc=True, errors="raise").dt.tz_localize(None).astype("datetime64[ns]")
+    unit = "datetime64[D]" if is_date else "datetime64[us]"
+    return pd.Series(values.to_numpy().astype(unit).astype("datetime64[ns]"), index=values.index)

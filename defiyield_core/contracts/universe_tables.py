@@ -32,7 +32,7 @@ UNIVERSE_TABLES = (
     Table(
         name="pool_daily_metrics",
         layer="universe",
-        doc="APY and TVL of a pool on a day with rolling statistics. A missing day has no row of its own until carried.",
+        doc="APY and TVL of a pool on a day with rolling statistics.",
         key=("date", "pool_id"),
         columns=columns("""
             date date - | UTC day

@@ -93,7 +93,7 @@ def _raw_pool_history(context: StepContext, window: Window) -> StepResult:
 
 
 def candidate_tokens(context: StepContext, window: Window) -> list[str]:
-    """Symbols that need a price: approved and blacklisted tokens, what portfolios start with, and what wrappers wrap."""
+    """Symbols that need a price: approved and blacklisted tokens, and what portfolios start with."""
     tokens = set(list_entries(context.warehouse, "tokens")["token"])
     tokens |= set(list_entries(context.warehouse, "blacklist")["token"])
     for spec in load_portfolios(context.settings.portfolios).values():

@@ -22,7 +22,7 @@ from defiyield_core.policies.port import Decided
 from defiyield_core.portfolio.day import ClosedDay
 from defiyield_core.portfolio.spec import PortfolioSpec
 from defiyield_core.portfolio.state import state_rows
-from defiyield_core.units import DAYS_PER_YEAR
+from defiyield_core.units import DAYS_PER_YEAR, exact_sum
 from defiyield_core.warehouse.port import TableWrite
 
 Row = tuple[object, ...]
@@ -82,20 +82,20 @@ class Books:
 
     def _daily(self, closed: ClosedDay, key: Row) -> Row:
         opened, state = closed.opened, closed.state
-        accrual = float(opened.accrual_usd.sum())
+        accrual = exact_sum(opened.accrual_usd)
         transactions = closed.decided.decision.transactions if closed.decided else ()
         moves = [row for row in transactions if row.type in ("WITHDRAWAL", "ALLOCATION")]
         conversions = [row for row in transactions if row.type == "CONVERSION"]
         aum = state.aum_usd
-        weighted = float((state.position_usd * np.nan_to_num(state.forecast_apy)).sum())
+        weighted = exact_sum(state.position_usd * np.nan_to_num(state.forecast_apy))
         day_yield = accrual / opened.aum_open_usd if opened.aum_open_usd else 0.0
         return (
             *key,
             opened.aum_open_usd,
             accrual,
             opened.forecast_accrual_usd,
-            float(opened.revaluation_usd.sum()),
-            float(opened.flows_usd.sum()),
+            exact_sum(opened.revaluation_usd),
+            exact_sum(opened.flows_usd),
             closed.gas_usd,
             closed.conversion_usd,
             aum,
@@ -150,7 +150,7 @@ class Books:
 
     def _ledger(self, closed: ClosedDay) -> list[Row]:
         opened, state = closed.opened, closed.state
-        accrual = float(opened.accrual_usd.sum())
+        accrual = exact_sum(opened.accrual_usd)
         day_yield = accrual / opened.aum_open_usd if opened.aum_open_usd else 0.0
         if state.day.year != self.ytd_year:
             self.ytd_year, self.ytd_growth = state.day.year, 1.0

@@ -17,7 +17,7 @@ from defiyield_core.history import MarketHistory, MarketView
 from defiyield_core.parameters import Parameters
 from defiyield_core.policies.port import GONE_AFTER_DAYS, Decided, Policy
 from defiyield_core.portfolio.state import PortfolioState
-from defiyield_core.units import BoolArray, FloatArray, daily_growth
+from defiyield_core.units import BoolArray, FloatArray, daily_growth, exact_sum
 
 IDENTITY_TOLERANCE_USD = 1e-6
 _STATUS = {"optimal": "ok", "held": "ok", "infeasible": "solver_infeasible", "timeout": "timeout"}
@@ -95,7 +95,7 @@ def open_day(
         aum_open_usd=state.aum_usd,
         accrual_usd=gained.sum(axis=0) * state.price_usd,
         pool_accrual_usd=(gained * state.price_usd).sum(axis=1),
-        forecast_accrual_usd=float((state.position_usd * expected).sum()),
+        forecast_accrual_usd=exact_sum(state.position_usd * expected),
         revaluation_usd=np.where(before_flows > 0, revaluation, 0.0),
         flows_usd=added * price,
         no_data=held & ~observed,
@@ -186,9 +186,9 @@ def _assert_identity(day: ClosedDay) -> None:
     opened = day.opened
     expected = (
         opened.aum_open_usd
-        + float(opened.accrual_usd.sum())
-        + float(opened.revaluation_usd.sum())
-        + float(opened.flows_usd.sum())
+        + exact_sum(opened.accrual_usd)
+        + exact_sum(opened.revaluation_usd)
+        + exact_sum(opened.flows_usd)
         - day.gas_usd
         - day.conversion_usd
     )

@@ -16,7 +16,7 @@ import pandas as pd
 
 from defiyield_core.errors import DataError
 from defiyield_core.history import MarketHistory
-from defiyield_core.units import FloatArray, IntArray
+from defiyield_core.units import FloatArray, IntArray, exact_sum
 
 WALLET = "wallet"
 
@@ -47,12 +47,12 @@ class PortfolioState:
     @property
     def wallet_usd(self) -> float:
         """Value of the wallet at the close's prices."""
-        return float((self.wallet * self.price_usd).sum())
+        return exact_sum(self.wallet * self.price_usd)
 
     @property
     def aum_usd(self) -> float:
         """Positions and wallet at the close's prices."""
-        return float(self.position_usd.sum()) + self.wallet_usd
+        return exact_sum(self.position_usd) + self.wallet_usd
 
 
 def starting_state(day: date, wallet: Mapping[str, float], market: MarketHistory) -> PortfolioState:

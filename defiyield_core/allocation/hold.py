@@ -1,0 +1,50 @@
+"""Doing nothing: its value and its decision.
+
+Belongs here: the decision to hold, whatever the reason. Does not belong here: deciding (`engine`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from defiyield_core.allocation.plan import hold_rows
+from defiyield_core.allocation.problem import AllocationDecision, AllocationProblem, Status
+from defiyield_core.units import growth_over
+
+
+def evaluate_hold(problem: AllocationProblem) -> float:
+    """Objective of doing nothing, USD: forecast growth of the positions over the horizon."""
+    growth = growth_over(problem.apy, problem.parameters.horizon_days)
+    return float(problem.position_usd @ growth)
+
+
+def hold(
+    problem: AllocationProblem,
+    status: Status = "held",
+    reason: str = "",
+    notes: tuple[str, ...] = (),
+    bound_usd: float = float("nan"),
+) -> AllocationDecision:
+    """The decision to do nothing: one HOLD row for each position.
+
+    Args:
+        bound_usd: what is proven about the best plan; not a number when nothing is.
+    """
+    objective_usd = evaluate_hold(problem)
+    held = problem.position_usd > 0
+    aum_usd = problem.aum_usd
+    return AllocationDecision(
+        status=status,
+        wallet=problem.wallet.copy(),
+        positions=problem.positions.copy(),
+        transactions=hold_rows(problem, set()),
+        gas_usd=0.0,
+        conversion_usd=0.0,
+        objective_usd=objective_usd,
+        bound_usd=bound_usd,
+        gap_bps=(bound_usd - objective_usd) / aum_usd * 1e4 if aum_usd and np.isfinite(bound_usd) else float("nan"),
+        hold_objective_usd=objective_usd,
+        binding=tuple(f"held: {status}" if is_held else f"no decision: {status}" for is_held in held),
+        reason=reason,
+        notes=notes,
+    )

@@ -1,0 +1,151 @@
+"""The rules of domain.md, section 8, worked out in dollars for one problem: caps, floors, groups, counts, gas.
+
+Belongs here: which pools may be traded, and between which amounts. Does not belong here: how the best amounts are found (`model`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from defiyield_core.allocation.problem import AllocationProblem
+from defiyield_core.errors import AllocationError
+from defiyield_core.units import BoolArray, FloatArray, IntArray, growth_over
+
+GROUPS = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one problem allows, in USD. Shapes: n pools, m tokens.
+
+    Attributes:
+        aum_usd: wallet and positions before costs.
+        growth: (n,) forecast growth over the horizon, a fraction.
+        value_usd: (n,) positions before the decision.
+        token_share: (n, m) share of each token in a position's value (rows of zeros without a position).
+        can_deposit: (n,) the pool may take a deposit of at least the minimum transaction.
+        can_withdraw: (n,) a withdrawal is allowed but not forced. exits: (n,) withdrawn in full, whatever it costs.
+        position_cap_usd, pool_tvl_cap_usd: the two caps as given; `cap_usd` (n,) is the tighter one, never under the position.
+        room_usd: (n,) what a deposit may add.
+        floor_usd: (n,) smallest position that counts towards the required number; a drifted position counts as it is.
+        group_cap_usd: (3,) largest sum of positions in groups 1, 2, 3, never under what is held.
+        countable: (n,) positions in this pool count. required_pools: how many must be held.
+        deposit_gas_usd, withdrawal_gas_usd: (n,) gas of touching the pool, all token legs.
+        forced_target: (m,) token into which all of this token must be converted, -1 for none.
+        notes: what had to be relaxed.
+    """
+
+    aum_usd: float
+    growth: FloatArray
+    value_usd: FloatArray
+    token_share: FloatArray
+    can_deposit: BoolArray
+    can_withdraw: BoolArray
+    exits: BoolArray
+    position_cap_usd: float
+    pool_tvl_cap_usd: FloatArray
+    cap_usd: FloatArray
+    room_usd: FloatArray
+    floor_usd: FloatArray
+    group_cap_usd: FloatArray
+    countable: BoolArray
+    required_pools: int
+    min_transaction_usd: float
+    deposit_gas_usd: FloatArray
+    withdrawal_gas_usd: FloatArray
+    forced_target: IntArray
+    notes: tuple[str, ...]
+
+
+def limits_of(problem: AllocationProblem) -> Limits:
+    """Work out the limits of a validated problem.
+
+    Raises:
+        AllocationError: a forced conversion ends in a token that may not be converted into.
+    """
+    rules, n = problem.parameters, len(problem.pool_ids)
+    aum_usd, value_usd = problem.aum_usd, problem.position_usd
+    held = value_usd > 0
+    token_usd = problem.positions * problem.token_prices
+    token_share = np.divide(token_usd, value_usd[:, None], out=np.zeros_like(token_usd), where=held[:, None])
+
+    position_cap_usd = rules.position_cap_share * aum_usd
+    pool_tvl_cap_usd = rules.pool_tvl_share * problem.tvl_usd
+    cap_usd = np.maximum(np.minimum(position_cap_usd, pool_tvl_cap_usd), value_usd)
+    room_usd = cap_usd - value_usd
+    exits = problem.must_exit & problem.withdrawable & held
+
+    usable = problem.convertible_into & (problem.forced_target < 0)
+    open_to_deposits = problem.depositable & ~problem.must_exit & _all_tokens(problem, usable)
+    smallest_usd = max(rules.min_transaction_value, 1e-10 * aum_usd)
+    can_deposit = open_to_deposits & (room_usd >= smallest_usd)
+
+    minimum_usd = rules.min_position_usd(aum_usd)
+    floor_usd = np.where(held, np.minimum(minimum_usd, value_usd), minimum_usd)
+    countable = open_to_deposits & (held | (can_deposit & (room_usd >= floor_usd)))
+    required = min(rules.required_pools, int(countable.sum()))
+    notes = []
+    if required < rules.required_pools:
+        notes.append(f"min_pools is {rules.required_pools}, but only {required} pools can take a minimum position")
+
+    legs = np.array([len(members) for members in problem.pool_tokens], dtype=float).reshape(n)
+    withdrawal_gas_usd = legs * problem.gas.withdrawal_usd
+    forced_target, forced_notes = _forced_targets(problem, token_usd, exits)
+    return Limits(
+        aum_usd=aum_usd,
+        growth=growth_over(problem.apy, rules.horizon_days),
+        value_usd=value_usd,
+        token_share=token_share,
+        can_deposit=can_deposit,
+        can_withdraw=problem.withdrawable & held & ~exits,
+        exits=exits,
+        position_cap_usd=position_cap_usd,
+        pool_tvl_cap_usd=pool_tvl_cap_usd,
+        cap_usd=cap_usd,
+        room_usd=room_usd,
+        floor_usd=floor_usd,
+        group_cap_usd=_group_caps(problem, aum_usd, value_usd),
+        countable=countable,
+        required_pools=required,
+        min_transaction_usd=rules.min_transaction_value,
+        deposit_gas_usd=legs * problem.gas.deposit_usd,
+        withdrawal_gas_usd=withdrawal_gas_usd,
+        forced_target=forced_target,
+        notes=(*notes, *forced_notes),
+    )
+
+
+def group_sums(group: IntArray, value_usd: FloatArray) -> FloatArray:
+    """(3,) sum of the positions in groups 1, 2 and 3."""
+    return np.array([value_usd[group == number].sum() for number in GROUPS])
+
+
+def _group_caps(problem: AllocationProblem, aum_usd: float, value_usd: FloatArray) -> FloatArray:
+    caps = np.array(problem.parameters.group_caps) * aum_usd
+    return np.asarray(np.maximum(caps, group_sums(problem.group, value_usd)))
+
+
+def _all_tokens(problem: AllocationProblem, usable: BoolArray) -> BoolArray:
+    return np.array([all(usable[token] for token in members) for members in problem.pool_tokens], dtype=bool)
+
+
+def _forced_targets(
+    problem: AllocationProblem, token_usd: FloatArray, exits: BoolArray
+) -> tuple[IntArray, list[str]]:
+    """Forced conversions that can pay for themselves; a balance smaller than its own conversion gas stays."""
+    targets, notes = problem.forced_target.copy(), []
+    net_rate = 1.0 - problem.parameters.conversion_rate
+    for token in np.flatnonzero(targets >= 0):
+        target, name = int(targets[token]), problem.tokens[token]
+        if target >= len(problem.tokens) or not problem.convertible_into[target] or target == token:
+            raise AllocationError(
+                f"forced_target: {name} is to be converted into a token that is not convertible_into;"
+                " name another target, or -1 for none"
+            )
+        delivered = problem.wallet_usd[token] + token_usd[exits, token].sum()
+        if delivered > 0 and delivered * net_rate <= problem.gas.conversion_usd:
+            targets[token] = -1
+            notes.append(f"{name} stays: ${delivered:.2f} is less than the cost of converting it")
+    return targets, notes

@@ -1,0 +1,344 @@
+"""The mixed-integer model of domain.md, section 8, in a tight form.
+
+Belongs here: columns, rows and the way back from a solution to flows. Does not belong here: the solver (`highs`), the plan.
+
+The unit is a basis point of AUM, so that the solver's default tolerances mean cents. With `z_t` the USD left in token t after
+every movement and before fees, "fees are paid out of the wallet in whatever split is best" is exactly
+`z_t >= 0` for every token and `sum_t z_t >= gas + conversion fees`: no fee column is needed.
+Forced exits are constants. Largest amounts (the M of each binary) come from caps, rooms and the cash that exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from defiyield_core.allocation.flows import Flows
+from defiyield_core.allocation.highs import Rows
+from defiyield_core.allocation.limits import GROUPS, Limits
+from defiyield_core.allocation.problem import AllocationProblem
+from defiyield_core.units import BPS_PER_UNIT, FloatArray
+
+PAD = 1e-6
+"""Basis points of AUM kept back from budgets and added to minimums, so that rounding never breaks a rule."""
+NEGLIGIBLE = 1e-6
+"""Basis points of AUM under which an optional movement is not modelled."""
+IDLE_CHARGE = 0.99
+"""With `full_allocation`, what a dollar of idle cash costs the optimiser: cash stays idle only where caps and minimums
+force it, or where moving it would cost more than the cash itself (at 1 or more, burning cash on fees would pay)."""
+Terms = list[tuple[int, float]]
+
+
+@dataclass
+class Model:
+    """Rows for the solver, and where each variable is. Keys are pool indices, or (from token, to token)."""
+
+    problem: AllocationProblem
+    limits: Limits
+    unit_usd: float
+    idle_charge: float
+    rows: Rows = field(default_factory=Rows)
+    deposit: dict[int, int] = field(default_factory=dict)
+    deposit_used: dict[int, int] = field(default_factory=dict)
+    withdrawal: dict[int, int] = field(default_factory=dict)
+    withdrawal_used: dict[int, int] = field(default_factory=dict)
+    conversion: dict[tuple[int, int], int] = field(default_factory=dict)
+    conversion_used: dict[tuple[int, int], int] = field(default_factory=dict)
+    token_terms: dict[int, Terms] = field(default_factory=dict)
+    opening: FloatArray = field(default_factory=lambda: np.zeros(0))
+    deliverable: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+    def flows(self, x: FloatArray) -> Flows:
+        """The dollars that a solution moves; forced exits included."""
+        n = len(self.problem.pool_ids)
+        deposits, withdrawals = np.zeros(n), np.where(self.limits.exits, self.limits.value_usd, 0.0)
+        for pool, column in self.deposit.items():
+            deposits[pool] = x[column] * self.unit_usd
+        for pool, column in self.withdrawal.items():
+            withdrawals[pool] = x[column] * self.unit_usd
+        conversions = {pair: x[column] * self.unit_usd for pair, column in self.conversion.items()}
+        return Flows(deposits, withdrawals, conversions)
+
+
+def build(problem: AllocationProblem, limits: Limits) -> Model:
+    """The model of a problem whose AUM is above zero."""
+    charge = IDLE_CHARGE if problem.parameters.full_allocation else 0.0
+    model = Model(problem, limits, limits.aum_usd / BPS_PER_UNIT, charge)
+    value = limits.value_usd / model.unit_usd
+    exiting = np.where(limits.exits, value, 0.0)
+    model.opening = problem.wallet_usd / model.unit_usd + exiting @ limits.token_share
+    sellable = np.where(_worth_selling(limits, model.unit_usd), value, 0.0)
+    model.deliverable = model.opening + sellable @ limits.token_share
+    cash = float(model.deliverable.sum())
+    _add_withdrawals(model, np.flatnonzero(sellable), value)
+    _add_deposits(model, cash)
+    _add_conversions(model)
+    _add_token_rows(model)
+    _add_budget(model)
+    _add_groups(model, value)
+    _add_count(model, value)
+    return model
+
+
+def _worth_selling(limits: Limits, unit_usd: float) -> np.ndarray:
+    """Selling a position smaller than its own gas frees nothing, so it is never better than keeping it."""
+    smallest = np.maximum(limits.withdrawal_gas_usd, NEGLIGIBLE * unit_usd)
+    return np.asarray(limits.can_withdraw & (limits.value_usd > smallest))
+
+
+def _add_withdrawals(model: Model, pools: np.ndarray, value: FloatArray) -> None:
+    rows, limits, unit = model.rows, model.limits, model.unit_usd
+    keep = 1.0 - model.idle_charge
+    for pool in map(int, pools):
+        most = float(value[pool])
+        least = min(max(limits.min_transaction_usd, _self_paid_minimum_usd(model, pool)) / unit + PAD, most)
+        used = rows.binary(-limits.withdrawal_gas_usd[pool] / unit * keep)
+        amount = rows.column(-limits.growth[pool] - model.idle_charge, most)
+        rows.row([(amount, 1.0), (used, -most)], upper=0.0)
+        rows.row([(amount, 1.0), (used, -least)], lower=0.0)
+        model.withdrawal[pool], model.withdrawal_used[pool] = amount, used
+
+
+def _add_deposits(model: Model, cash: float) -> None:
+    rows, limits, unit = model.rows, model.limits, model.unit_usd
+    keep = 1.0 - model.idle_charge
+    least = limits.min_transaction_usd / unit + PAD
+    for pool in np.flatnonzero(limits.can_deposit):
+        most = min(limits.room_usd[pool] / unit, cash)
+        gas = limits.deposit_gas_usd[pool] / unit
+        if most <= NEGLIGIBLE or most < limits.min_transaction_usd / unit or not _may_matter(model, pool, most, gas):
+            continue
+        pool = int(pool)
+        used = rows.binary(-gas * keep)
+        amount = rows.column(limits.growth[pool] + model.idle_charge, most)
+        rows.row([(amount, 1.0), (used, -most)], upper=0.0)
+        rows.row([(amount, 1.0), (used, -min(least, most))], lower=0.0)
+        if pool in model.withdrawal_used:
+            rows.row([(used, 1.0), (model.withdrawal_used[pool], 1.0)], upper=1.0)
+        model.deposit[pool], model.deposit_used[pool] = amount, used
+
+
+def _may_matter(model: Model, pool: int, most: float, gas: float) -> bool:
+    """Not where the whole room cannot earn its own gas, unless the position is needed for the count or to place cash."""
+    limits = model.limits
+    needed = limits.required_pools > 0 and limits.countable[pool] and limits.value_usd[pool] == 0
+    return bool(model.idle_charge > 0 or needed or limits.growth[pool] * most > gas)
+
+
+def _add_conversions(model: Model) -> None:
+    problem, limits, unit = model.problem, model.limits, model.unit_usd
+    gas, rate = problem.gas.conversion_usd / unit, problem.parameters.conversion_rate
+    keep = 1.0 - model.idle_charge
+    absorb: dict[int, float] = {}
+    for pool, column in model.deposit.items():
+        for token in problem.pool_tokens[pool]:
+            share = model.rows.upper[column] / len(problem.pool_tokens[pool])
+            absorb[token] = absorb.get(token, 0.0) + share
+    for source, supply in enumerate(model.deliverable):
+        forced = int(limits.forced_target[source])
+        if forced >= 0:
+            targets = {forced: float(supply)} if supply > 0 else {}
+        else:
+            targets = {token: min(float(supply), most) for token, most in absorb.items() if token != source}
+            if supply <= max(gas, NEGLIGIBLE):
+                targets = {}
+        for target, most in targets.items():
+            amount = model.rows.column(-rate * keep, most)
+            model.conversion[source, target] = amount
+            certain = forced >= 0 and model.opening[source] > NEGLIGIBLE
+            used = model.rows.binary(-gas * keep, lower=1.0 if certain else 0.0)
+            model.rows.row([(amount, 1.0), (used, -most)], upper=0.0)
+            model.conversion_used[source, target] = used
+
+
+def _add_token_rows(model: Model) -> None:
+    """`z_t >= 0`; a forced token ends at zero: all of it is converted but the gas of the legs that bring it in."""
+    terms: dict[int, Terms] = {token: [] for token in range(len(model.problem.tokens))}
+    for pool, column in model.withdrawal.items():
+        for token in model.problem.pool_tokens[pool]:
+            terms[token].append((column, float(model.limits.token_share[pool, token])))
+    for pool, column in model.deposit.items():
+        members = model.problem.pool_tokens[pool]
+        for token in members:
+            terms[token].append((column, -1.0 / len(members)))
+    for (source, target), column in model.conversion.items():
+        terms[source].append((column, -1.0))
+        terms[target].append((column, 1.0))
+    model.token_terms = {token: row for token, row in terms.items() if row}
+    for token, row in model.token_terms.items():
+        opening = float(model.opening[token])
+        if model.limits.forced_target[token] >= 0:
+            used, constant = _self_paid(model, token)
+            model.rows.row(row + [(c, -g) for c, g in used], constant - opening, constant - opening)
+        else:
+            model.rows.row(row, lower=-opening)
+    _add_supply_cuts(model)
+    _add_timing(model)
+
+
+def self_paid_legs(problem: AllocationProblem, limits: Limits, pool: int) -> list[int]:
+    """Forced tokens of a pool whose withdrawal leg pays its own gas: it must, when the wallet has nothing else."""
+    gas = problem.gas.withdrawal_usd
+    return [
+        token
+        for token in problem.pool_tokens[pool]
+        if limits.forced_target[token] >= 0 and limits.value_usd[pool] * limits.token_share[pool, token] > gas
+    ]
+
+
+def _self_paid_minimum_usd(model: Model, pool: int) -> float:
+    shares = [model.limits.token_share[pool, t] for t in self_paid_legs(model.problem, model.limits, pool)]
+    return max((model.problem.gas.withdrawal_usd / share for share in shares), default=0.0)
+
+
+def _self_paid(model: Model, token: int) -> tuple[Terms, float]:
+    """Gas paid in a forced token: (column of the withdrawal, gas) of optional withdrawals, and the constant of exits."""
+    gas, problem, limits = model.problem.gas.withdrawal_usd / model.unit_usd, model.problem, model.limits
+    exits = sum(token in self_paid_legs(problem, limits, int(p)) for p in np.flatnonzero(limits.exits))
+    optional = [
+        (column, gas) for p, column in model.withdrawal_used.items() if token in self_paid_legs(problem, limits, p)
+    ]
+    return optional, gas * exits
+
+
+def _add_supply_cuts(model: Model) -> None:
+    """A pool whose token nobody holds is used only if something brings that token in (tightens the relaxation)."""
+    least = model.limits.min_transaction_usd / model.unit_usd
+    bringing: dict[int, Terms] = {}
+    for pool, column in model.withdrawal_used.items():
+        for token in model.problem.pool_tokens[pool]:
+            bringing.setdefault(token, []).append((column, 1.0))
+    for (_, target), column in model.conversion_used.items():
+        bringing.setdefault(target, []).append((column, 1.0))
+    for pool, used in model.deposit_used.items():
+        members = model.problem.pool_tokens[pool]
+        for token in members:
+            if model.opening[token] < least / len(members):
+                model.rows.row([(used, -1.0), *bringing.get(token, [])], lower=0.0)
+
+
+def _add_timing(model: Model) -> None:
+    """Gas of withdrawals is paid before forced conversions arrive, so it cannot come out of their proceeds."""
+    forced = {token for token in model.token_terms if model.limits.forced_target[token] >= 0}
+    if not forced:
+        return
+    arrivals = {int(model.limits.forced_target[token]) for token in forced}
+    gas, problem, limits = model.problem.gas.withdrawal_usd / model.unit_usd, model.problem, model.limits
+    total: Terms = []
+    constant = 0.0
+    for token in range(len(problem.tokens)):
+        if token in arrivals:
+            spare = model.rows.column(0.0, float(model.deliverable[token]))
+            later = {column for (s, t), column in model.conversion.items() if s in forced and t == token}
+            row = model.token_terms[token]
+            model.rows.row([*row, (spare, -1.0)], lower=-float(model.opening[token]))
+            early = [(c, v) for c, v in row if v > 0 and c not in later and c in set(model.withdrawal.values())]
+            model.rows.row([*early, (spare, -1.0)], lower=-float(model.opening[token]))
+            total.append((spare, 1.0))
+        elif token not in forced:
+            total.extend(model.token_terms.get(token, []))
+            constant += float(model.opening[token])
+    legs = {p: len(problem.pool_tokens[p]) - len(self_paid_legs(problem, limits, p)) for p in model.withdrawal}
+    total.extend((model.withdrawal_used[pool], -(gas + PAD) * count) for pool, count in legs.items() if count)
+    exits = sum(
+        len(problem.pool_tokens[p]) - len(self_paid_legs(problem, limits, p))
+        for p in map(int, np.flatnonzero(limits.exits))
+    )
+    if exits or any(legs.values()):
+        model.rows.row(_merged(total), lower=(gas + PAD) * exits - constant)
+
+
+def _merged(terms: Terms) -> Terms:
+    """One entry a column: HiGHS refuses a row that names a column twice."""
+    sums: dict[int, float] = {}
+    for column, value in terms:
+        sums[column] = sums.get(column, 0.0) + value
+    return list(sums.items())
+
+
+def _fee_terms(model: Model) -> tuple[Terms, float]:
+    """Every fee as (column, fee in units), and the gas of forced exits; each a little more than it is."""
+    unit, limits, problem = model.unit_usd, model.limits, model.problem
+    terms: Terms = [(c, limits.deposit_gas_usd[p] / unit + PAD) for p, c in model.deposit_used.items()]
+    terms += [(c, limits.withdrawal_gas_usd[p] / unit + PAD) for p, c in model.withdrawal_used.items()]
+    terms += [(c, problem.gas.conversion_usd / unit + PAD) for c in model.conversion_used.values()]
+    terms += [(c, problem.parameters.conversion_rate) for c in model.conversion.values()]
+    exits = limits.withdrawal_gas_usd[limits.exits]
+    return terms, float((exits / unit + PAD).sum())
+
+
+def _add_budget(model: Model) -> None:
+    """Deposits and fees are paid out of the wallet and the withdrawals: what remains is idle."""
+    fees, exit_gas = _fee_terms(model)
+    terms = [(c, 1.0) for c in model.deposit.values()] + [(c, -1.0) for c in model.withdrawal.values()]
+    if terms or fees or exit_gas:
+        model.rows.row(terms + fees, upper=float(model.opening.sum()) - exit_gas)
+
+
+def _add_groups(model: Model, value: FloatArray) -> None:
+    limits, group = model.limits, model.problem.group
+    kept = np.where(limits.exits, 0.0, value)
+    for number in GROUPS:
+        terms = [(c, 1.0) for p, c in model.deposit.items() if group[p] == number]
+        if terms:
+            terms += [(c, -1.0) for p, c in model.withdrawal.items() if group[p] == number]
+            cap = limits.group_cap_usd[number - 1] / model.unit_usd
+            model.rows.row(terms, upper=float(cap - kept[group == number].sum()))
+
+
+def _add_count(model: Model, value: FloatArray) -> None:
+    """At least the required number of positions that count."""
+    rows, limits = model.rows, model.limits
+    needed, terms = limits.required_pools, []
+    for pool in map(int, np.flatnonzero(limits.countable)):
+        held, floor = float(value[pool]), float(limits.floor_usd[pool] / model.unit_usd)
+        if held > 0 and pool not in model.withdrawal:
+            needed -= 1
+        elif held > 0 and held <= floor:
+            needed -= 1
+            terms.append((model.withdrawal_used[pool], -1.0))
+        elif held > 0:
+            counts = rows.binary(0.0)
+            rows.row([(model.withdrawal[pool], 1.0), (counts, min(floor + PAD, held))], upper=held)
+            terms.append((counts, 1.0))
+        elif pool in model.deposit:
+            terms.append((_counting_deposit(model, pool, floor), 1.0))
+    if needed > -sum(1 for _, sign in terms if sign < 0):
+        rows.row(terms, lower=float(needed))
+
+
+def _counting_deposit(model: Model, pool: int, floor: float) -> int:
+    """The binary that says that a new position is large enough to count."""
+    rows, used, amount = model.rows, model.deposit_used[pool], model.deposit[pool]
+    least, most = model.limits.min_transaction_usd / model.unit_usd, rows.upper[amount]
+    if floor <= least:
+        return used
+    counts = rows.binary(0.0, lower=0.0)
+    least, floor = min(least + PAD, most), min(floor + PAD, most)
+    rows.row([(counts, 1.0), (used, -1.0)], upper=0.0)
+    rows.row([(amount, 1.0), (used, -least), (counts, least - floor)], lower=0.0)
+    if floor >= most < model.limits.floor_usd[pool] / model.unit_usd:
+        rows.upper[counts] = 0.0
+    return counts
+
+
+def with_fees_pinned(
+    model: Model, payers: Mapping[int, Terms], constants: Mapping[int, float]
+) -> Rows:
+    """The same rows, and each token must keep what it was chosen to pay.
+
+    Args:
+        payers: per token, fees as (column, units); constants: per token, fees of forced exits.
+    """
+    rows = model.rows
+    copy = Rows(
+        rows.cost, rows.lower, rows.upper, rows.is_binary, list(rows.starts), list(rows.index), list(rows.value),
+        list(rows.row_lower), list(rows.row_upper),
+    )
+    for token in payers.keys() | constants.keys():
+        fees = [(column, -fee) for column, fee in payers.get(token, [])]
+        least = constants.get(token, 0.0) + PAD - float(model.opening[token])
+        copy.row(_merged(model.token_terms.get(token, []) + fees), lower=least)
+    return copy

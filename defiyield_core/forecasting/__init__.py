@@ -1,0 +1,1 @@
+"""Forecasts of APY, TVL and gas: the port, the baselines, the registry."""

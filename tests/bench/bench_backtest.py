@@ -1,0 +1,37 @@
+"""Loading and running a portfolio over the recorded year (the simulated market where there is none)."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from pathlib import Path
+
+from defiyield_core.backtest.engine import decision_window, load_range, run_range
+from defiyield_core.portfolio.spec import find_portfolio
+from defiyield_core.settings import Settings
+from defiyield_core.sources.port import open_source
+from tests.bench.measure import Measurement, recorded_folder
+
+
+def run() -> list[Measurement]:
+    """Three runs; each loads afresh."""
+    folder = recorded_folder()
+    source = f"recorded:{folder}" if folder else "simulated"
+    settings = Settings.from_environment({"DEFIYIELD_HOME": os.environ.get("DEFIYIELD_HOME", "var")}, source=source)
+    spec = find_portfolio(Path(settings.portfolios), "baseline")
+    loads, speeds, opens, days = [], [], [], 0
+    for _ in range(3):
+        opened = open_source(source)
+        window = decision_window(opened, spec, None, None)
+        loaded = load_range(settings, window, source=opened)
+        timed = run_range(loaded, spec)
+        loads.append(loaded.seconds)
+        speeds.append(timed.days_per_second)
+        opens.append(timed.seconds)
+        days = len(window)
+    label = f"{days} days, {'recorded' if folder else 'simulated'}"
+    return [
+        Measurement(f"load, measure, judge and forecast ({label})", statistics.median(loads), "s", "< 5 s"),
+        Measurement(f"loop of baseline, records included ({label})", statistics.median(opens), "s"),
+        Measurement(f"speed of that loop ({label})", statistics.median(speeds), "days/s", ">= 50 days/s"),
+    ]
