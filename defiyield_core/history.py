@@ -19,6 +19,7 @@ import pandas as pd
 
 from defiyield_core.calendar import DayArray, Window, end_of
 from defiyield_core.errors import DataError
+from defiyield_core.forecasting.port import horizon_of
 from defiyield_core.parameters import Parameters
 from defiyield_core.units import BoolArray, FloatArray, IntArray
 from defiyield_core.warehouse.port import Warehouse
@@ -191,7 +192,7 @@ def load_market(
 
     eligible = warehouse.read("eligible_pools", window, scope={"ruleset": parameters.ruleset})
     forecasts = warehouse.read("pool_forecasts", window, scope={"model": parameters.forecaster})
-    forecasts = forecasts[forecasts["horizon_days"] == round(parameters.horizon_days)]
+    forecasts = forecasts[forecasts["horizon_days"] == horizon_of(parameters)]
     groups = warehouse.read("pool_groups", window)
     observed = pool_frame.of(metrics, "apy", np.nan)
     reasons = np.full(observed.shape, "no row on this day", dtype=object)

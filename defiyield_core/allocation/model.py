@@ -204,19 +204,31 @@ def _self_paid(model: Model, token: int) -> tuple[Terms, float]:
 
 
 def _add_supply_cuts(model: Model) -> None:
-    """A pool whose token nobody holds is used only if something brings that token in (tightens the relaxation)."""
-    least = model.limits.min_transaction_usd / model.unit_usd
-    bringing: dict[int, Terms] = {}
-    for pool, column in model.withdrawal_used.items():
-        for token in model.problem.pool_tokens[pool]:
-            bringing.setdefault(token, []).append((column, 1.0))
+    """A leg larger than what the wallet has of its token needs a withdrawal or a conversion that brings it in.
+
+    Implied for whole numbers, but without these rows the relaxation pays only a fraction of a conversion's gas.
+    """
+    problem, least = model.problem, model.limits.min_transaction_usd / model.unit_usd
+    withdrawn: dict[int, Terms] = {}
+    sold: dict[int, Terms] = {}
+    converted: dict[int, Terms] = {}
+    for pool, column in model.withdrawal.items():
+        for token in problem.pool_tokens[pool]:
+            withdrawn.setdefault(token, []).append((column, -float(model.limits.token_share[pool, token])))
+            sold.setdefault(token, []).append((model.withdrawal_used[pool], 1.0))
     for (_, target), column in model.conversion_used.items():
-        bringing.setdefault(target, []).append((column, 1.0))
-    for pool, used in model.deposit_used.items():
-        members = model.problem.pool_tokens[pool]
+        converted.setdefault(target, []).append((column, 1.0))
+    for pool, amount in model.deposit.items():
+        members, used = problem.pool_tokens[pool], model.deposit_used[pool]
         for token in members:
-            if model.opening[token] < least / len(members):
-                model.rows.row([(used, -1.0), *bringing.get(token, [])], lower=0.0)
+            opening, largest = float(model.opening[token]), model.rows.upper[amount] / len(members)
+            if opening < least / len(members):
+                bringing = converted.get(token, []) + sold.get(token, [])
+                model.rows.row([(used, -1.0), *bringing], lower=0.0)
+            if largest > opening + NEGLIGIBLE:
+                terms = [(amount, 1.0 / len(members)), (used, -opening), *withdrawn.get(token, [])]
+                terms += [(column, opening - largest) for column, _ in converted.get(token, [])]
+                model.rows.row(_merged(terms), upper=0.0)
 
 
 def _add_timing(model: Model) -> None:

@@ -94,7 +94,8 @@ def _raw_pool_history(context: StepContext, window: Window) -> StepResult:
 
 def candidate_tokens(context: StepContext, window: Window) -> list[str]:
     """Symbols that need a price: approved and blacklisted tokens, and what portfolios start with."""
-    tokens = set(list_entries(context.warehouse, "tokens")["token"])
+    approved = list_entries(context.warehouse, "tokens")
+    tokens = {*approved["token"], *approved["wraps"].dropna()}
     tokens |= set(list_entries(context.warehouse, "blacklist")["token"])
     for spec in load_portfolios(context.settings.portfolios).values():
         tokens |= set(spec.wallet)
@@ -141,12 +142,14 @@ INGEST_STEPS: tuple[Step, ...] = (
         "DefiLlama's chart of every stablecoin pool: APY and TVL by the day.",
         _raw_pool_history,
         "raw_pools",
+        "token_lists",
     ),
     _step(
         "raw_token_ohlcv",
         "raw_coinmarketcap_ohlcv",
         "Daily candles of the tokens that portfolios may hold, and of ETH and BTC.",
         _raw_token_ohlcv,
+        "token_lists",
     ),
     _step(
         "raw_gas_hourly",

@@ -24,7 +24,7 @@ from defiyield_core.universe.icebox import icebox_rows
 from defiyield_core.universe.lists import LIST_KINDS, seed_writes
 from defiyield_core.universe.metrics import ROW_DAYS, pool_metrics
 from defiyield_core.universe.observations import pool_observations
-from defiyield_core.universe.pools import SNAPSHOT_COLUMNS, first_seen, stablecoin_pools
+from defiyield_core.universe.pools import SNAPSHOT_COLUMNS, approved_names, first_seen, stablecoin_pools
 from defiyield_core.universe.prices import token_candles
 from defiyield_core.warehouse.port import TableWrite
 
@@ -100,7 +100,8 @@ def _pools(context: StepContext, window: Window) -> StepResult:
         for name in ("raw_defillama_pools", "raw_defillama_pool_history")
     ]
     snapshots = warehouse.read("raw_defillama_pools", since(window, ROW_DAYS), columns=SNAPSHOT_COLUMNS)
-    return written("pools", stablecoin_pools(snapshots, first_seen(seen), window), window)
+    names = approved_names(warehouse.read("approved_tokens"))
+    return written("pools", stablecoin_pools(snapshots, first_seen(seen), window, names), window)
 
 
 def _pool_daily_metrics(context: StepContext, window: Window) -> StepResult:
@@ -161,7 +162,7 @@ UNIVERSE_STEPS: tuple[Step, ...] = (
         "pools",
         "Stablecoin pools as they stood on the day, with their tokens by canonical name.",
         _pools,
-        ["raw_pools", "raw_pool_history"],
+        ["raw_pools", "raw_pool_history", "token_lists"],
     ),
     _step(
         "pool_daily_metrics",

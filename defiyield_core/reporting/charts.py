@@ -234,7 +234,7 @@ def _finish(figure: Figure, axes: Axes, style: ChartStyle) -> Figure:
     )
     axes.margins(x=0.01)
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
+    legend = figure.legend(
         handles,
         labels,
         loc="outside upper left",
@@ -249,6 +249,9 @@ def _finish(figure: Figure, axes: Axes, style: ChartStyle) -> Figure:
         columnspacing=1.4,
         borderaxespad=0.2,
     )
+    legend.get_title().set_color(INK)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a name with dollar signs is no formula
     return figure
 
 

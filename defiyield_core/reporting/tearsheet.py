@@ -168,7 +168,7 @@ def _benchmark_row(report: ReportInputs, first: PerformanceMetrics, item: Perfor
     if item is not first and not is_unknown(gain):
         against = element("span", basis_points(gain, signed=True), class_="good" if gain >= 0 else "bad")
     return [
-        Html("".join((safe(item.portfolio), *marked))),
+        Html("".join((safe(item.portfolio).replace("_", "_<wbr>"), *marked))),
         percent(item.net_apy),
         against,
         usd(item.nav_close_usd),

@@ -293,7 +293,7 @@ def _write(out: Path, fresh: Sequence[tuple[RecordedFile, pd.DataFrame]]) -> tup
     try:
         for file, frame in fresh:
             target = out / file.path
-            new = pa.Table.from_pandas(frame.reindex(columns=file.schema.names), file.schema, preserve_index=False)
+            new = _as_table(file, frame)
             old = _existing(target, file)
             if not len(frame) and old is not None:
                 rows[file.path], added[file.path] = old.num_rows, 0
@@ -310,6 +310,12 @@ def _write(out: Path, fresh: Sequence[tuple[RecordedFile, pd.DataFrame]]) -> tup
         for temporary, _ in staged:
             temporary.unlink(missing_ok=True)
     return rows, added
+
+
+def _as_table(file: RecordedFile, frame: pd.DataFrame) -> pa.Table:
+    if not len(frame):
+        return file.schema.empty_table()
+    return pa.Table.from_pandas(frame.reindex(columns=file.schema.names), file.schema, preserve_index=False)
 
 
 def _staged(target: Path, joined: pa.Table) -> Path:

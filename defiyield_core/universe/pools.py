@@ -7,7 +7,7 @@ Does not belong here: their APY through time (see `metrics`), whether they may b
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,9 @@ SNAPSHOT_COLUMNS = (
 )
 
 
-def stablecoin_pools(snapshots: pd.DataFrame, first_seen: pd.Series, window: Window) -> pd.DataFrame:
+def stablecoin_pools(
+    snapshots: pd.DataFrame, first_seen: pd.Series, window: Window, names: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Rows of `pools` for the window: every pool as its newest snapshot of the last 30 days described it.
 
     A pool that has left the snapshots keeps its row for 30 days, so that a position in it can be judged.
@@ -40,6 +42,7 @@ def stablecoin_pools(snapshots: pd.DataFrame, first_seen: pd.Series, window: Win
     Args:
         snapshots: rows of `raw_defillama_pools` (`SNAPSHOT_COLUMNS`), from 30 days before the window on.
         first_seen: first day of each pool, by pool id.
+        names: token by `chain:address` (lower case) for contracts that were approved after the shipped list was made.
     """
     stable = snapshots[snapshots["stablecoin"].to_numpy(dtype=bool)].reset_index(drop=True)
     codes, found = pd.factorize(stable["pool_id"], sort=True)
@@ -62,7 +65,7 @@ def stablecoin_pools(snapshots: pd.DataFrame, first_seen: pd.Series, window: Win
             "pool_id": chosen["pool_id"],
             "protocol": stable["project"].to_numpy()[source],
             **taken,
-            "tokens": _token_lists(stable)[source],
+            "tokens": _token_lists(stable, names or {})[source],
             "first_day": first_seen.reindex(chosen["pool_id"]).to_numpy(),
         }
     )
@@ -77,15 +80,25 @@ def first_seen(frames: Sequence[pd.DataFrame]) -> pd.Series:
     return pd.Series(first.view("datetime64[ns]"), index=ids)
 
 
-def _token_lists(stable: pd.DataFrame) -> np.ndarray:
+def approved_names(approved: pd.DataFrame) -> dict[str, str]:
+    """Token by `chain:address`, lower case, of the rows of `approved_tokens` that have an address."""
+    known = approved[approved["address"].notna() & approved["chain"].notna()]
+    return {
+        f"{chain}:{address}".lower(): token
+        for chain, address, token in zip(known["chain"], known["address"], known["token"], strict=True)
+    }
+
+
+def _token_lists(stable: pd.DataFrame, names: Mapping[str, str]) -> np.ndarray:
     """The JSON list of tokens of each row; worked out once per distinct description."""
-    names = [stable[name].fillna("").to_numpy() for name in ("underlying_tokens", "symbol", "chain")]
-    described = pd.MultiIndex.from_arrays(names)
+    parts = [stable[name].fillna("").to_numpy() for name in ("underlying_tokens", "symbol", "chain")]
+    described = pd.MultiIndex.from_arrays(parts)
     if not len(described):
         return np.empty(0, dtype=object)
     codes, distinct = pd.factorize(described)
     texts = []
     for underlying, symbol, chain in distinct:
         tokens = pool_tokens(underlying or None, symbol, chain) or (UNNAMED_TOKEN,)
-        texts.append(json.dumps(list(tokens), ensure_ascii=False))
+        named = dict.fromkeys(names.get(token, token) for token in tokens)
+        texts.append(json.dumps(list(named), ensure_ascii=False))
     return np.array(texts, dtype=object)[codes]

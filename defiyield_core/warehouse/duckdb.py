@@ -31,6 +31,8 @@ WAIT_SECONDS = 20.0
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _WRITERS: dict[Path, threading.RLock] = {}  # threads of one process share the file, so their writes take turns
 _WRITERS_GUARD = threading.Lock()
+# A second thread that connects while the first is at it can get the shared database before its Arrow functions are there.
+_CONNECTING = threading.Lock()
 
 
 class DuckDBWarehouse:
@@ -138,7 +140,8 @@ class DuckDBWarehouse:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 if not self._path.exists():
                     self._checked = None  # a new file may even get the old one's inode
-                return duckdb.connect(str(self._path))
+                with _CONNECTING:
+                    return duckdb.connect(str(self._path))
             except OSError as error:
                 raise WarehouseError(f"{self.describe()}: its folder cannot be made: {error}") from error
             except duckdb.Error as error:

@@ -266,7 +266,7 @@ POINTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(POINTS)
 def test_one_day_alone_has_the_rows_that_it_has_in_a_long_window(points: list[dict[str, Any]]) -> None:
     long = chart(*points, window=Window(date(2025, 5, 1), date(2025, 6, 30))).frame
@@ -276,7 +276,7 @@ def test_one_day_alone_has_the_rows_that_it_has_in_a_long_window(points: list[di
         pd.testing.assert_frame_equal(alone, same)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(POINTS)
 def test_every_row_is_kept_or_counted_once_and_meets_its_contract(points: list[dict[str, Any]]) -> None:
     fetched = chart(*points, window=Window(date(2025, 5, 1), date(2025, 6, 30)))

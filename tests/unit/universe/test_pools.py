@@ -37,6 +37,13 @@ def test_an_address_becomes_the_token_and_a_repeated_token_counts_once() -> None
     assert rows["tokens"].tolist() == ['["USDC"]']
 
 
+def test_a_contract_that_was_approved_later_is_named_by_the_list() -> None:
+    address = "0x" + "ab" * 20
+    frame = snapshots({"date": 0, "pool_id": "p", "underlying_tokens": f'["{address}"]'})
+    rows = stablecoin_pools(frame, first_seen([frame]), Window(FIRST, FIRST), {f"ethereum:{address}": "NEWUSD"})
+    assert set(rows["tokens"]) == {'["NEWUSD"]'}
+
+
 def test_without_a_list_the_symbol_names_the_tokens() -> None:
     rows = pools_of(snapshots({"date": 0, "pool_id": "a", "symbol": "USDe-usdt"}), 0, 0)
     assert json.loads(rows["tokens"].iloc[0]) == ["USDE", "USDT"]
