@@ -107,7 +107,7 @@ create table raw_etherscan_account_transactions (
     valid_at timestamp not null,  -- moment that the row describes, UTC
     seen_at timestamp not null,  -- moment at which we got it, UTC
     source text collate "C" not null,  -- where it came from: live, recorded or simulated, with the endpoint
-    primary key (transaction_hash, kind, sequence)
+    primary key (address, transaction_hash, kind, sequence)
 );
 create index raw_etherscan_account_transactions_date on raw_etherscan_account_transactions (date);
 

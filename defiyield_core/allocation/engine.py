@@ -64,13 +64,27 @@ def _adopted(problem: AllocationProblem, relaxed: AllocationDecision) -> Allocat
 
 
 def _solve_once(problem: AllocationProblem) -> AllocationDecision:
+    """Without the required number of positions first: the caps mostly see to it, and then the answer is the same."""
     if problem.aum_usd <= 0:
         return hold(problem, "optimal", notes=("nothing to allocate: AUM is zero",), bound_usd=evaluate_hold(problem))
     limits = limits_of(problem)
-    rules, model = problem.parameters, build(problem, limits)
+    decision = _attempt(problem, limits, count=False)
+    if decision.status == "optimal" and _counted(problem, limits, decision) < limits.required_pools:
+        decision = _attempt(problem, limits, count=True)
+    verify(problem, decision)
+    return decision
+
+
+def _counted(problem: AllocationProblem, limits: Limits, decision: AllocationDecision) -> int:
+    final_usd = decision.positions @ problem.token_prices
+    return int((limits.countable & (final_usd > 0) & (final_usd >= limits.floor_usd * (1 - 1e-12))).sum())
+
+
+def _attempt(problem: AllocationProblem, limits: Limits, count: bool) -> AllocationDecision:
+    rules, model = problem.parameters, build(problem, limits, count)
     solution = maximise(model.rows, rules.gap_bps * SOLVER_SHARE_OF_GAP, rules.time_limit_seconds)
     if solution.status == "infeasible":
-        return hold(problem, "infeasible", _why_infeasible(problem, limits), limits.notes)
+        return hold(problem, "infeasible", _why_infeasible(problem, limits, count), limits.notes)
     if solution.status == "timeout":
         reason = f"no proof within {rules.time_limit_seconds:g} s: raise time_limit_seconds or gap_bps"
         return hold(problem, "timeout", reason, limits.notes)
@@ -78,9 +92,7 @@ def _solve_once(problem: AllocationProblem) -> AllocationDecision:
     if settled is None:
         reason = "no wallet token can pay the fees of the best plan at the moment they fall due"
         return hold(problem, "infeasible", reason, limits.notes)
-    decision = _decision(model, solution, settled)
-    verify(problem, decision)
-    return decision
+    return _decision(model, solution, settled)
 
 
 @dataclass(frozen=True)
@@ -97,7 +109,7 @@ def _settle(model: Model, solution: Solution) -> _Settled | None:
     Usually one token can pay each fee. Where the cash left over is in fragments, the payers are chosen first and the amounts
     solved again; if that costs more than the gap allows, a row is written once for each token that pays for it.
     """
-    exact = maximise(model.rows, fixed=solution.x)
+    exact = maximise(model.rows, fixed=solution.x, cost=model.exact_cost())
     if exact.status != "optimal":
         raise AllocationError("the solver's solution does not stand with its choices fixed: this is a defect, report it")
     rows, book = _rows(model, _tidied(model, exact))
@@ -114,7 +126,7 @@ def _settle(model: Model, solution: Solution) -> _Settled | None:
 
 
 def _tidied(model: Model, solution: Solution) -> Flows:
-    return tidied(model.problem, model.limits, model.flows(solution.x), NEGLIGIBLE * model.unit_usd)
+    return tidied(model.limits, model.flows(solution.x), NEGLIGIBLE * model.unit_usd)
 
 
 def _rows(model: Model, flows: Flows) -> tuple[list[Movement], FeeBook]:
@@ -146,7 +158,7 @@ def _with_payers(
             exits[payer] = exits.get(payer, 0.0) + gas
             continue
         fees.setdefault(payer, []).extend(terms)
-    again = maximise(with_fees_pinned(model, fees, exits), fixed=exact.x)
+    again = maximise(with_fees_pinned(model, fees, exits), fixed=exact.x, cost=model.exact_cost())
     if again.status != "optimal":
         return None
     chosen = {_key(row): payer for row, payer in zip(rows, payers, strict=True)}
@@ -197,13 +209,12 @@ def _decision(model: Model, solution: Solution, settled: _Settled) -> Allocation
     )
 
 
-def _why_infeasible(problem: AllocationProblem, limits: Limits) -> str:
-    """The rule to blame, found by leaving the count of positions out."""
+def _why_infeasible(problem: AllocationProblem, limits: Limits, count: bool) -> str:
+    """The rule to blame: without the count of positions the model was feasible when `count` is set."""
     floor_usd = problem.parameters.min_position_usd(limits.aum_usd)
-    count = f"{limits.required_pools} positions of at least ${floor_usd:,.2f}"
+    needed = f"{limits.required_pools} positions of at least ${floor_usd:,.2f}"
+    if not count:
+        return "forced exits or conversions cannot pay their own costs out of the wallet"
     if limits.required_pools * floor_usd > limits.aum_usd:
-        return f"{count} need more than the AUM of ${limits.aum_usd:,.2f}: lower min_pools or the minimum position"
-    relaxed = replace(limits, required_pools=0)
-    if limits.required_pools and maximise(build(problem, relaxed).rows, gap=1e9).status == "optimal":
-        return f"{count} do not fit the caps, the group caps and the cash: lower min_pools or raise the caps"
-    return "forced exits or conversions cannot pay their own costs out of the wallet"
+        return f"{needed} need more than the AUM of ${limits.aum_usd:,.2f}: lower min_pools or the minimum position"
+    return f"{needed} do not fit the caps, the group caps and the cash: lower min_pools or raise the caps"

@@ -56,11 +56,12 @@ class FeeBook:
         return payments
 
     def payers(self) -> list[int] | None:
-        """A payer for each row even where its cash is needed later: the model must then be solved again for them.
+        """A payer for each row, though its cash is used otherwise so far: the model must then be solved again for them.
 
-        -1 marks a row that costs nothing or pays itself. None when a row finds no token with enough in it.
+        -1 marks a row that costs nothing or pays itself. None when no token ever had enough for a row.
         """
         paid = np.zeros(self._balance.shape[1])
+        peak = np.maximum.accumulate(self._balance, axis=0)
         payers: list[int] = []
         for number, row in enumerate(self._rows):
             if row.fee_usd <= 0 or self._self_paid[number]:
@@ -68,7 +69,7 @@ class FeeBook:
                 continue
             spare = self._left(self._spare[number], paid)
             if spare.max() < row.fee_usd:
-                spare = self._left(self._balance[number], paid)
+                spare = self._left(peak[number], paid)
             if spare.max() < row.fee_usd:
                 return None
             payers.append(int(np.argmax(spare)))

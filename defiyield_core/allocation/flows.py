@@ -41,23 +41,12 @@ def balances_before_fees(problem: AllocationProblem, limits: Limits, flows: Flow
     return balance
 
 
-def tidied(problem: AllocationProblem, limits: Limits, flows: Flows, dust_usd: float) -> Flows:
-    """The same final positions with full exits made exact, dust dropped and no conversion larger than it need be.
-
-    A conversion whose proceeds stay idle only moves cash between tokens, so it is cut back (forced ones are not).
-    """
+def tidied(limits: Limits, flows: Flows, dust_usd: float) -> Flows:
+    """The same flows with full exits made exact, deposits within their room and dust dropped."""
     value = limits.value_usd
     withdrawals = np.where(flows.withdrawals_usd > dust_usd, flows.withdrawals_usd, 0.0)
     withdrawals = np.where((withdrawals > 0) & (withdrawals > value - dust_usd), value, withdrawals)
     withdrawals = np.where(limits.exits, value, withdrawals)
     deposits = np.where(flows.deposits_usd > dust_usd, np.minimum(flows.deposits_usd, limits.room_usd), 0.0)
     conversions = {pair: usd for pair, usd in flows.conversions_usd.items() if usd > dust_usd}
-    idle = balances_before_fees(problem, limits, Flows(deposits, withdrawals, conversions))
-    for (source, target), usd in conversions.items():
-        if limits.forced_target[source] >= 0:
-            continue
-        cut = min(usd, max(idle[target], 0.0))
-        idle[target] -= cut
-        idle[source] += cut
-        conversions[source, target] = usd - cut if usd - cut > dust_usd else 0.0
-    return Flows(deposits, withdrawals, {pair: usd for pair, usd in conversions.items() if usd > 0})
+    return Flows(deposits, withdrawals, conversions)

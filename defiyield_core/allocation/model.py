@@ -28,6 +28,8 @@ NEGLIGIBLE = 1e-6
 IDLE_CHARGE = 0.99
 """With `full_allocation`, what a dollar of idle cash costs the optimiser: cash stays idle only where caps and minimums
 force it, or where moving it would cost more than the cash itself (at 1 or more, burning cash on fees would pay)."""
+LEAST_CONVERSION_COST = 1e-6
+"""Of the amount converted; above the solver's tolerance on costs, and far too small to change a choice."""
 Terms = list[tuple[int, float]]
 
 
@@ -50,6 +52,13 @@ class Model:
     opening: FloatArray = field(default_factory=lambda: np.zeros(0))
     deliverable: FloatArray = field(default_factory=lambda: np.zeros(0))
 
+    def exact_cost(self) -> FloatArray:
+        """The objective with conversions never free, so that none is larger than it need be."""
+        cost = np.array(self.rows.cost)
+        columns = list(self.conversion.values())
+        cost[columns] = np.minimum(cost[columns], -LEAST_CONVERSION_COST)
+        return cost
+
     def flows(self, x: FloatArray) -> Flows:
         """The dollars that a solution moves; forced exits included."""
         n = len(self.problem.pool_ids)
@@ -62,8 +71,8 @@ class Model:
         return Flows(deposits, withdrawals, conversions)
 
 
-def build(problem: AllocationProblem, limits: Limits) -> Model:
-    """The model of a problem whose AUM is above zero."""
+def build(problem: AllocationProblem, limits: Limits, count: bool = True) -> Model:
+    """The model of a problem whose AUM is above zero; without `count`, any number of positions will do."""
     charge = IDLE_CHARGE if problem.parameters.full_allocation else 0.0
     model = Model(problem, limits, limits.aum_usd / BPS_PER_UNIT, charge)
     value = limits.value_usd / model.unit_usd
@@ -78,7 +87,8 @@ def build(problem: AllocationProblem, limits: Limits) -> Model:
     _add_token_rows(model)
     _add_budget(model)
     _add_groups(model, value)
-    _add_count(model, value)
+    if count:
+        _add_count(model, value)
     return model
 
 

@@ -110,7 +110,7 @@ RAW_TABLES = (
         name="raw_etherscan_account_transactions",
         layer="raw",
         doc="Etherscan transactions and token transfers of the addresses of live portfolios.",
-        key=("transaction_hash", "kind", "sequence"),
+        key=("address", "transaction_hash", "kind", "sequence"),
         columns=_raw("""
             date date - | UTC day
             address text - | lower-case account address that was asked for

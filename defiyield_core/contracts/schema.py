@@ -17,6 +17,7 @@ import pandas as pd
 from defiyield_core.errors import DataError
 
 ColumnType = Literal["text", "double", "bigint", "boolean", "date", "timestamp"]
+_EXACT_IN_DOUBLE = 2.0**53 - 1  # a double holds every integer up to here
 COLUMN_TYPES: tuple[ColumnType, ...] = ("text", "double", "bigint", "boolean", "date", "timestamp")
 _LINE = re.compile(
     r"^(?P<name>[a-z][a-z0-9_]*) (?P<type>[a-z]+)(?:\[(?P<low>[^,]*),(?P<high>[^\]]*)\])?(?P<null>\??)"
@@ -127,7 +128,7 @@ def cast_column(values: pd.Series, column: Column) -> pd.Series:
 
     Raises:
         ValueError, TypeError, OverflowError: a value would change its meaning (text that is no number, 1.5 as a bigint,
-            2 as a boolean, a bare number as a moment), or a null stands in a required bigint or boolean.
+            2 as a boolean, a bare number or 01/02/2025 as a moment), or a required bigint or boolean is null.
     """
     if column.type == "text":
         return _cast_text(values)
@@ -167,7 +168,11 @@ def _cast_discrete(values: pd.Series, column: Column) -> pd.Series:
 
 def _exactly(values: pd.Series, dtype: type) -> pd.Series:
     """`values` as `dtype`, refusing any that would come out different."""
-    numbers = pd.to_numeric(values, errors="raise") if values.dtype == object else values
+    numbers = values
+    if values.dtype == object:
+        numbers = pd.to_numeric(values, errors="raise")
+        if numbers.dtype == np.float64 and (numbers.abs() > _EXACT_IN_DOUBLE).any():
+            raise ValueError("integers among fractions are too large to come through exactly")
     cast = numbers.astype(dtype)
     changed = (cast != numbers).to_numpy(dtype=bool)
     if changed.any():
@@ -179,6 +184,11 @@ def _cast_moment(values: pd.Series, *, is_date: bool) -> pd.Series:
     if values.dtype != "datetime64[ns]":
         if pd.api.types.is_numeric_dtype(values) and not values.isna().all():
             raise TypeError("a bare number is not a moment: its unit and epoch are unknown")
-        values = pd.to_datetime(values, utc=True, errors="raise").dt.tz_localize(None).astype("datetime64[ns]")
+        # ISO 8601 only: 01/02/2025 is two different days.
+        values = (
+            pd.to_datetime(values, utc=True, errors="raise", format="ISO8601")
+            .dt.tz_localize(None)
+            .astype("datetime64[ns]")
+        )
     unit = "datetime64[D]" if is_date else "datetime64[us]"
     return pd.Series(values.to_numpy().astype(unit).astype("datetime64[ns]"), index=values.index)

@@ -87,7 +87,7 @@ def _section(section: Section, at_most: int) -> list[Block]:
 
 
 def _pairs(section: Pairs, at_most: int) -> list[Block]:
-    title = [_mrkdwn(f"*{_cut(section.title, MAX_TEXT - 2)}*")] if section.title and at_most > 1 else []
+    title = [_mrkdwn(_bold(section.title))] if section.title.strip() and at_most > 1 else []
     room = max(1, at_most - len(title) - 1)
     fields = [
         {"type": "mrkdwn", "text": f"*{_cut(name, 500)}*\n{_cut(value, MAX_FIELD - 510) or '–'}"}
@@ -103,7 +103,7 @@ def _pairs(section: Pairs, at_most: int) -> list[Block]:
 
 
 def _table(title: str, table: TextTable, at_most: int) -> list[Block]:
-    heading = f"*{_cut(title, 200)}*"
+    heading = _bold(title)
     if not table.rows:
         return [_mrkdwn(f"{heading}\nnone")]
     layout = table.layout(TABLE_WIDTH)
@@ -124,7 +124,7 @@ def _table(title: str, table: TextTable, at_most: int) -> list[Block]:
 
 def _text(section: Text, at_most: int) -> list[Block]:
     pieces = [piece for line in section.text.split("\n") for piece in _pieces(line)]
-    heading = f"*{_cut(section.title, 200)}*" if section.title else ""
+    heading = _bold(section.title)
     return _as_blocks(heading, pieces, at_most, _joined, "more line")
 
 
@@ -192,8 +192,13 @@ def _cut(text: str, limit: int) -> str:
     return "".join(kept) + ELLIPSIS
 
 
+def _bold(title: str) -> str:
+    return f"*{_cut(title.strip(), 200)}*" if title.strip() else ""
+
+
 def _mrkdwn(text: str) -> Block:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+    """A section; Slack refuses one without text, and with it the whole message."""
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text if text.strip() else "–"}}
 
 
 def _context(text: str) -> Block:

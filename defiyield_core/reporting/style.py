@@ -39,7 +39,7 @@ border-radius:0 8px 8px 0}
 table{border-collapse:collapse;width:100%;font-size:.9375rem}
 caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 th,td{text-align:left;padding:8px 14px 8px 0;border-bottom:1px solid var(--grid);vertical-align:top;
-font-weight:400;overflow-wrap:anywhere}
+font-weight:400;overflow-wrap:break-word}
 th:last-child,td:last-child{padding-right:0}
 thead th{color:var(--muted);font-size:.8125rem;border-bottom:1px solid var(--muted);vertical-align:bottom;
 overflow-wrap:normal}
@@ -77,17 +77,18 @@ table.plain thead th .tag{display:block}
 table.cards,table.cards tbody,table.cards tfoot,table.cards tr,table.cards th,table.cards td{display:block;width:100%}
 table.cards thead{display:none}
 table.cards tr{padding:10px 0;border-bottom:1px solid var(--grid)}
-table.cards th,table.cards td{border:0;padding:1px 0}
+table.cards th,table.cards td{border:0;padding:1px 0;overflow-wrap:anywhere}
 table.cards tbody th,table.cards tfoot th{font-weight:650}
 table.cards td{display:flex;justify-content:space-between;gap:16px;text-align:right;white-space:normal}
 table.cards td:empty{display:none}
 table.cards td::before{content:attr(data-label);color:var(--muted);font-weight:400;text-align:left;flex:none}
 .bar{display:none}}
 @media print{@page{size:A4;margin:14mm}
-body{font-size:11px}main{max-width:none;padding:0}h1{font-size:22px}h2{font-size:15px;margin-top:22px}
-.tile{border:1px solid var(--grid);background:none;padding:8px 10px}.tile dd{font-size:16px}
+html{font-size:11px}body{font-size:1rem}main{max-width:none;padding:0}h2{margin-top:22px}
+.tile{border:1px solid var(--grid);background:none;padding:8px 10px}
 .tiles{grid-template-columns:repeat(6,1fr);gap:6px}
-h2,h3{break-after:avoid}tr,figure,.tile,.warning{break-inside:avoid}thead{display:table-header-group}
+figure svg{max-height:58mm}h2,h3{break-after:avoid}
+tr,figure,footer,.tile,.warning{break-inside:avoid}thead{display:table-header-group}
 .scroll{overflow:visible}th,td{padding:4px 10px 4px 0}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """.strip()

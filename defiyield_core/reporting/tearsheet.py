@@ -333,7 +333,7 @@ def _statuses(report: ReportInputs, own: PerformanceMetrics) -> Html:
 def _days_table(notes: tuple[DayNote, ...], caption: str, last: str) -> Html:
     rows = [
         [
-            note.day.isoformat(),
+            _nowrap(note.day),
             percent(note.net_return, digits=3, signed=True),
             usd(note.gain_usd, signed=True),
             note.reason,

@@ -165,24 +165,8 @@ def parse_coin_prices(
     Raises:
         SourceError: the payload is no price chart at all.
     """
-    coins = as_object(as_object(payload, "DefiLlama coins").get("coins"), "DefiLlama coins, field coins,")
     names = {coin.lower(): token for coin, token in (tokens or {}).items()}
-    symbols: list[str] = []
-    points: list[dict[str, Any]] = []
-    not_objects = 0
-    for coin, series in coins.items():
-        if not isinstance(series, dict) or not isinstance(series.get("prices"), list):
-            not_objects += 1
-            continue
-        token = names.get(coin.lower()) or canonical_token(coin, coin.partition(":")[0])
-        rows = [point for point in series["prices"] if isinstance(point, dict)]
-        not_objects += len(series["prices"]) - len(rows)
-        points += [{"confidence": series.get("confidence"), **point} for point in rows]
-        symbols += [token] * len(rows)
-    entries = Entries(points)
-    if not_objects:
-        entries.refused["not an object"] = not_objects
-    symbol_column: npt.NDArray[np.object_] = np.array(symbols, dtype=object)
+    entries, symbol_column = _price_points(payload, names)
     moments = entries.epochs("timestamp")
     entries.inside(moments, window)
     close = entries.numbers("price", required=True)
@@ -202,6 +186,27 @@ def parse_coin_prices(
             "source": source,
         },
     )
+
+
+def _price_points(payload: object, names: Mapping[str, str]) -> tuple[Entries, npt.NDArray[np.object_]]:
+    """Every price of an answer with its coin's confidence, and the token of each."""
+    coins = as_object(as_object(payload, "DefiLlama coins").get("coins"), "DefiLlama coins, field coins,")
+    symbols: list[str] = []
+    points: list[dict[str, Any]] = []
+    not_objects = 0
+    for coin, series in coins.items():
+        if not isinstance(series, dict) or not isinstance(series.get("prices"), list):
+            not_objects += 1
+            continue
+        token = names.get(coin.lower()) or canonical_token(coin, coin.partition(":")[0])
+        rows = [point for point in series["prices"] if isinstance(point, dict)]
+        not_objects += len(series["prices"]) - len(rows)
+        points += [{"confidence": series.get("confidence"), **point} for point in rows]
+        symbols += [token] * len(rows)
+    entries = Entries(points)
+    if not_objects:
+        entries.refused["not an object"] = not_objects
+    return entries, np.array(symbols, dtype=object)
 
 
 def _data(payload: object, what: str) -> list[Any]:

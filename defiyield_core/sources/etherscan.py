@@ -20,6 +20,7 @@ from defiyield_core.errors import SourceError
 from defiyield_core.sources.payload import Entries, as_object, clean, close_of, days_of, fetched
 from defiyield_core.sources.port import Fetched
 from defiyield_core.sources.tokens import canonical_token
+from defiyield_core.units import BoolArray, FloatArray
 
 URL = "https://api.etherscan.io/v2/api"
 CHAIN_IDS = {
@@ -54,18 +55,11 @@ def parse_transactions(
     entries = Entries(result_list(payload))
     moments = entries.epochs("timeStamp")
     hashes = entries.texts("hash", required=True)
-    senders = entries.texts("from", required=True)
-    receivers = entries.texts("to")
-    blocks = _integers(entries, "blockNumber")
-    values = _integers(entries, "value")
-    fees = [
-        used * price for used, price in zip(_integers(entries, "gasUsed"), _integers(entries, "gasPrice"), strict=True)
-    ]
+    senders = _lower(entries.texts("from", required=True))
+    blocks = np.array([min(block, 2**62) for block in _integers(entries, "blockNumber")], dtype=np.int64)
     failed = np.array([_reverted(entry) for entry in entries.objects], dtype=bool)
     contracts, names, decimals = _tokens(entries, kind, chain)
-    sequence = pd.Series(hashes).groupby(pd.Series(hashes), dropna=False).cumcount().to_numpy()
     entries.inside(moments, window)
-    amounts = [0.0 if bad else value / 10**places for value, places, bad in zip(values, decimals, failed, strict=True)]
     return entries.rows(
         "raw_etherscan_account_transactions",
         {
@@ -73,14 +67,14 @@ def parse_transactions(
             "address": address.lower(),
             "transaction_hash": hashes,
             "kind": kind,
-            "sequence": sequence,
-            "block_number": np.array([min(block, 2**62) for block in blocks], dtype=np.int64),
-            "from_address": _lower(senders),
-            "to_address": _lower(receivers),
+            "sequence": pd.DataFrame({"hash": hashes}).groupby("hash", dropna=False).cumcount().to_numpy(),
+            "block_number": blocks,
+            "from_address": senders,
+            "to_address": _lower(entries.texts("to")),
             "token": names,
             "token_address": contracts,
-            "amount": np.array(amounts, dtype=np.float64),
-            "fee_eth": np.array([fee / 10**ETH_DECIMALS for fee in fees], dtype=np.float64),
+            "amount": _amounts(entries, decimals, failed),
+            "fee_eth": _fees_eth(entries),
             "failed": failed,
             "valid_at": moments,
             "seen_at": np.datetime64(seen_at, "ns"),
@@ -198,6 +192,18 @@ def _whole(value: object) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= UINT256_DIGITS:
         return int(value)
     return None
+
+
+def _amounts(entries: Entries, decimals: Sequence[int], failed: BoolArray) -> FloatArray:
+    """What each row moved, in tokens; nothing where the transaction failed."""
+    rows = zip(_integers(entries, "value"), decimals, failed, strict=True)
+    return np.array([0.0 if bad else value / 10**places for value, places, bad in rows], dtype=np.float64)
+
+
+def _fees_eth(entries: Entries) -> FloatArray:
+    """Gas paid by each transaction, `gasUsed * gasPrice`, in ETH."""
+    pairs = zip(_integers(entries, "gasUsed"), _integers(entries, "gasPrice"), strict=True)
+    return np.array([used * price / 10**ETH_DECIMALS for used, price in pairs], dtype=np.float64)
 
 
 def _tokens(entries: Entries, kind: Kind, chain: str) -> tuple[object, object, list[int]]:

@@ -31,7 +31,7 @@ WAIT_SECONDS = 20.0
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _WRITERS: dict[Path, threading.RLock] = {}  # threads of one process share the file, so their writes take turns
 _WRITERS_GUARD = threading.Lock()
-# A second thread that connects while the first is at it can get the shared database before its Arrow functions are there.
+# A second thread that connects meanwhile could get the shared database before its Arrow functions are registered.
 _CONNECTING = threading.Lock()
 
 

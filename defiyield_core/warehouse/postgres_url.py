@@ -6,7 +6,7 @@ Belongs here: text only. Does not belong here: connecting.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
 
 from defiyield_core.errors import ConfigurationError
 
@@ -50,7 +50,7 @@ class PostgresUrl:
         host = parts.hostname or query.get("host", ["local socket"])[0]
         shown = f"{user}@{host}" + (f":{port}" if port else "") + f"/{database}"
         given = [parts.password or "", *query.get("password", []), *query.get("sslpassword", [])]
-        secrets = {form for secret in given if secret for form in (secret, unquote(secret))}
+        secrets = {form for secret in given if secret for form in (secret, unquote(secret), quote(secret, safe=""))}
         return cls(
             dsn=urlunsplit(("postgresql", *parts[1:])),
             shown=f"Postgres {shown}",

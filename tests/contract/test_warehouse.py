@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -318,3 +319,19 @@ def test_any_rows_return_exactly(warehouse: Warehouse, rows: list[dict[str, obje
     frame = pd.DataFrame([fixed | row for row in rows], columns=[*fixed, *DRAWN])
     warehouse.replace([TableWrite("raw_defillama_pools", frame, Window(D1, D1))])
     assert_same(warehouse.read("raw_defillama_pools", Window(D1, D1)), stored(frame, "raw_defillama_pools"))
+
+
+@pytest.mark.recorded
+def test_a_year_of_real_pools_returns_exactly(warehouse: Warehouse, recorded_dir: Path) -> None:
+    name = "raw_defillama_pool_history"
+    rows = pd.read_parquet(recorded_dir / "pools" / "pool_history.parquet")
+    rows["date"] = pd.to_datetime(rows["date"])
+    year = Window(date(2024, 6, 6), date(2025, 6, 5))
+    rows = rows[rows["date"].between(pd.Timestamp(year.start), pd.Timestamp(year.end))]
+    rows = (
+        rows.dropna(subset=["tvl_usd", "apy"]).query("tvl_usd >= 0 and apy >= -1").drop_duplicates(["date", "pool_id"])
+    )
+    rows = rows.assign(valid_at=rows["date"], seen_at=rows["date"], source="recorded")[list(table(name).column_names)]
+    warehouse.replace([TableWrite(name, rows, year)])
+    assert_same(warehouse.read(name), stored(rows, name))
+    assert len(warehouse.days(name)) == len(year)

@@ -51,6 +51,8 @@ POOLS = (
     Pool("d15ea5e0-0006", "sky-lending", "SDAI", "DAI", 0.055, 0.001, 1),
     Pool("e1e1e1e1-0007", "euler-v2", "USDC", "USDC", 0.083, 0.018, 3),
 )
+FAILURES = {("baseline", 40): ("data_missing", "prices of 2025-04-10 are missing: CoinMarketCap answered 503")}
+"""Days that did not end ok, by portfolio and number."""
 BINDING = ("", "position cap 25%", "pool TVL share 5%", "group 2 cap 35%", "expected gain below cost")
 
 
@@ -162,15 +164,12 @@ def _run(name: str, start: date, market: _Market, books: _Books) -> None:
         idle_moved = wallet * (price[0] - before[0])
         values_before = held * price[token]
         trade = _trade(held, wallet, price, token, _target(name, day, market))
-        held, wallet = trade.held, trade.wallet
+        held, wallet, promised = trade.held, trade.wallet, market.forecast[day]
         values = held * price[token]
         nav = float(values.sum() + wallet * price[0])
         ytd *= 1 + accrual / opening
-        promised = market.forecast[day]
         head = {"portfolio": name, "date": start + timedelta(days=day), "run_id": f"{name}-{day:04d}-5f2c"}
-        failed = name == "baseline" and day == 40
-        status = "data_missing" if failed else "ok"
-        reason = "prices of 2025-04-10 are missing: CoinMarketCap answered 503" if failed else ""
+        status, reason = FAILURES.get((name, day), ("ok", ""))
         books.add(
             "portfolio_daily",
             **head,
@@ -191,11 +190,10 @@ def _run(name: str, start: date, market: _Market, books: _Books) -> None:
             realised_apy=annualised(accrual / opening, 1),
             status=status,
             reason=reason,
-            no_data_pools=1 if failed else 0,
+            no_data_pools=int(status != "ok"),
         )
-        for seq, row in enumerate(trade.rows, start=1):
-            books.add("allocation_transactions", **head, seq=seq, **row)
-        _decision_rows(books, head, values_before, values, held, promised, nav, status, reason)
+        _decision_rows(books, head, values_before, values, held, promised, nav)
+        _plan_rows(books, head, trade, status, reason)
         parts = {"accrual": by_pool, "moved": moved, "idle_moved": idle_moved, "ytd": ytd, "opening": opening}
         _ledger_rows(books, head, held, wallet, price, token, trade, nav, parts)
         before = price
@@ -218,19 +216,17 @@ def _trade(held: np.ndarray, wallet: float, price: np.ndarray, token: np.ndarray
     nav = float(held @ price[token] + wallet * price[0])
     change = target * nav * 0.999 - held * price[token]
     change[np.abs(change) < 0.004 * nav] = 0.0
-    gas = conversion = 0.0
     rows: list[dict[str, Any]] = []
     for pool in (*np.flatnonzero(change < 0), *np.flatnonzero(change > 0)):
         name, usd = TOKENS[token[pool]], abs(float(change[pool]))
         place = POOLS[pool].pool_id
-        move = _row("WITHDRAWAL", place, "wallet", name, name, usd, price) if change[pool] < 0 else None
-        swap = (
-            (_row("CONVERSION", "wallet", "wallet", name, "USDC", usd, price),)
-            if change[pool] < 0
-            else (_row("CONVERSION", "wallet", "wallet", "USDC", name, usd, price),)
-        )
-        swaps = swap if name != "USDC" else ()
-        rows += [move, *swaps] if move else [*swaps, _row("ALLOCATION", "wallet", place, name, name, usd, price)]
+        if change[pool] < 0:
+            rows.append(_row("WITHDRAWAL", place, "wallet", name, name, usd, price))
+        if name != "USDC":
+            source, target_token = (name, "USDC") if change[pool] < 0 else ("USDC", name)
+            rows.append(_row("CONVERSION", "wallet", "wallet", source, target_token, usd, price))
+        if change[pool] > 0:
+            rows.append(_row("ALLOCATION", "wallet", place, name, name, usd, price))
     gas = sum(row["gas_cost_usd"] for row in rows)
     conversion = sum(row["conversion_cost_usd"] for row in rows)
     after = held + change / price[token]
@@ -271,8 +267,6 @@ def _decision_rows(
     held: np.ndarray,
     forecast: np.ndarray,
     nav: float,
-    status: str,
-    reason: str,
 ) -> None:
     for number, pool in enumerate(POOLS):
         if values[number] > 0:
@@ -301,6 +295,11 @@ def _decision_rows(
             share_of_aum=share,
             binding=binding,
         )
+
+
+def _plan_rows(books: _Books, head: dict[str, Any], trade: _Trade, status: str, reason: str) -> None:
+    for seq, row in enumerate(trade.rows, start=1):
+        books.add("allocation_transactions", **head, seq=seq, **row)
     books.add(
         "allocation_parameters",
         **head,

@@ -13,7 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from defiyield_core.sources import live_accounts
 from defiyield_core.sources.http import Clock, HttpClient, HttpPolicy
+from defiyield_core.sources.live import LiveSource
 
 
 @dataclass
@@ -233,3 +235,55 @@ def token_transfer(number: int, moment: int, **fields: Any) -> dict[str, Any]:
 
 def scan_answer(result: Any, status: str = "1", message: str = "OK") -> dict[str, Any]:
     return {"status": status, "message": message, "result": result}
+
+
+API_NAMES = ("DEFILLAMA", "DEFILLAMA_COINS", "COINMARKETCAP", "ETHGASTRACKER", "ETHERSCAN")
+SCAN_KEY = "SCANKEY0123456789ABCDEF"
+MakeSource = Callable[..., LiveSource]
+
+
+@pytest.fixture
+def live(server: LocalServer, client: HttpClient) -> Iterator[MakeSource]:
+    def make(now: datetime = datetime(2025, 6, 2, 1), **keys: str) -> LiveSource:
+        urls = {f"DEFIYIELD_{name}_URL": f"{server.url}/{name.lower()}/" for name in API_NAMES}
+        return LiveSource.from_environment({**urls, **keys}, client=client, now=lambda: now)
+
+    yield make
+
+
+class Scan:
+    """Etherscan over a list of rows per address and kind: pages, block ranges, and its limit on the result window."""
+
+    def __init__(self, rows: dict[tuple[str, str], list[dict[str, Any]]], balances: dict[str, str]) -> None:
+        self.rows, self.balances = rows, balances
+        self.broken: set[str] = set()
+        self.busy = 0
+
+    def __call__(self, asked: Asked) -> Reply:
+        query = asked.query
+        assert (query["apikey"], query["chainid"]) == (SCAN_KEY, "1")
+        if self.busy:
+            self.busy -= 1
+            return Reply(scan_answer("Max calls per sec rate limit reached (3/sec)", "0", "NOTOK"))
+        if query["action"] == "getblocknobytime":
+            return Reply(scan_answer(str(int(query["timestamp"]) // 12)))
+        if query["address"] in self.broken:
+            return Reply(scan_answer(f"Invalid API Key (#err2)|{SCAN_KEY} {SCAN_KEY}", "0", "NOTOK"))
+        if query["action"] in ("balance", "tokenbalance"):
+            return Reply(scan_answer(self.balances.get(query.get("contractaddress", "ETH"), "oops")))
+        return Reply(self._page(query))
+
+    def _page(self, query: dict[str, str]) -> dict[str, Any]:
+        page, offset = int(query["page"]), int(query["offset"])
+        if page * offset > live_accounts.RESULT_WINDOW_ROWS:
+            return scan_answer(None, "0", "Result window is too large")
+        first, last = int(query["startblock"]), int(query["endblock"])
+        every = self.rows.get((query["address"], query["action"]), [])
+        found = [row for row in every if first <= int(row["blockNumber"]) <= last]
+        part = found[(page - 1) * offset : page * offset]
+        return scan_answer(part) if part else scan_answer([], "0", "No transactions found")
+
+
+def at(second: int) -> int:
+    """The block of a moment, in a chain of a block every 12 seconds."""
+    return second // 12

@@ -7,6 +7,7 @@ import gzip
 import json
 import math
 import time
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,16 @@ def pools(*entries: Any) -> Fetched:
 
 def chart(*points: Any, window: Window = WINDOW) -> Fetched:
     return defillama.parse_chart(chart_answer(*points), pool_id="p", window=window, seen_at=SEEN, source="test")
+
+
+def quickest(parse: Callable[[], Fetched]) -> tuple[float, Fetched]:
+    """Seconds of the best of three runs, so that a busy machine fails no test."""
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        fetched = parse()
+        times.append(time.perf_counter() - begin)
+    return min(times), fetched
 
 
 def test_percent_becomes_a_fraction_and_dollars_stay() -> None:
@@ -168,9 +179,7 @@ def test_parsing_changes_nothing_in_the_payload() -> None:
 
 def test_twenty_thousand_pools_are_parsed_in_a_second() -> None:
     payload = pools_answer(*(pool_entry(f"pool-{number}", apy=number / 1e3) for number in range(20_000)))
-    begin = time.perf_counter()
-    fetched = defillama.parse_pools(payload, day=DAY, seen_at=SEEN, source="test")
-    seconds = time.perf_counter() - begin
+    seconds, fetched = quickest(lambda: defillama.parse_pools(payload, day=DAY, seen_at=SEEN, source="test"))
     assert len(fetched.frame) == 20_000
     assert seconds < 1.0
 
@@ -245,9 +254,8 @@ def test_a_year_of_150_charts_is_parsed_in_a_second() -> None:
     moments = pd.date_range("2024-06-02", periods=365).strftime("%Y-%m-%dT23:01:02.345Z")
     points = [chart_point(moment) for moment in moments]
     payloads = {f"pool-{number}": chart_answer(*points) for number in range(150)}
-    begin = time.perf_counter()
-    fetched = defillama.parse_charts(payloads, window=Window(date(2024, 6, 2), DAY), seen_at=SEEN, source="test")
-    seconds = time.perf_counter() - begin
+    year = Window(date(2024, 6, 2), DAY)
+    seconds, fetched = quickest(lambda: defillama.parse_charts(payloads, window=year, seen_at=SEEN, source="test"))
     assert len(fetched.frame) == 150 * 365
     assert seconds < 1.0
 

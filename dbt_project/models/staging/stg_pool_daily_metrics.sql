@@ -1,0 +1,23 @@
+select
+    date,
+    pool_id,
+    apy,
+    tvl_usd,
+    apy_filled,
+    tvl_usd_filled,
+    is_carried,
+    is_flagged,
+    apy_mean_7d,
+    apy_mean_30d,
+    apy_std_7d,
+    apy_std_30d,
+    apy_change_1d,
+    tvl_mean_7d_usd,
+    tvl_mean_30d_usd,
+    tvl_std_7d_usd,
+    tvl_std_30d_usd,
+    tvl_change_1d_usd,
+    history_days,
+    missing_share_30d,
+    age_days
+from {{ source('defiyield', 'pool_daily_metrics') }}

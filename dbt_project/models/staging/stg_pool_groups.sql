@@ -1,0 +1,6 @@
+select
+    date,
+    pool_id,
+    pool_group,
+    reason
+from {{ source('defiyield', 'pool_groups') }}
