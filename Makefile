@@ -3,7 +3,6 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 export DEFIYIELD_HOME ?= $(CURDIR)/var
-export DAGSTER_HOME ?= $(DEFIYIELD_HOME)/dagster
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo ui test lint bench docs clean

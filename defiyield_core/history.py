@@ -198,7 +198,8 @@ def load_market(
     reasons = np.full(observed.shape, "no row on this day", dtype=object)
     pool_frame.put(eligible, "reasons", reasons)
     price, price_age, market_cap = _prices(warehouse, tokens, window)
-    approved, pegged = _approved(lists, tokens, days)
+    pegged = np.isin(tokens, lists.loc[lists["pegged"], "token"])
+    blacklisted = _on_list(warehouse.read("blacklisted_tokens"), tokens, days)
     iceboxed = _iceboxed(warehouse, tokens, window)
     gas, eth, gas_age = _gas(warehouse, window, parameters.max_gas_age_days)
     return MarketHistory(
@@ -219,7 +220,7 @@ def load_market(
         price_usd=_book_price(price, price_age, pegged, iceboxed, parameters),
         price_age_days=price_age,
         iceboxed=iceboxed,
-        approved=approved,
+        approved=_on_list(lists, tokens, days) & ~blacklisted,
         pegged=pegged,
         market_cap_usd=market_cap,
         gas_price_gwei=gas,
@@ -319,18 +320,15 @@ def _age(observed: BoolArray) -> IntArray:
     return np.where(last >= 0, steps - last, NEVER)
 
 
-def _approved(lists: pd.DataFrame, tokens: tuple[str, ...], days: DayArray) -> tuple[BoolArray, BoolArray]:
-    """(T, K) on the list at the end of the day, (K,) pegged to the dollar."""
+def _on_list(entries: pd.DataFrame, tokens: tuple[str, ...], days: DayArray) -> BoolArray:
+    """(T, K) on the list at the end of the day."""
     index = {token: position for position, token in enumerate(tokens)}
     on_list = np.zeros((len(days), len(tokens)), dtype=bool)
-    pegged = np.zeros(len(tokens), dtype=bool)
     ends = np.array([np.datetime64(end_of(day.astype(date)), "us") for day in days])
-    for row in lists.itertuples():
-        column = index[row.token]
+    for row in entries[entries["token"].isin(tokens)].itertuples():
         removed_at = np.datetime64("NaT") if pd.isna(row.removed_at) else np.datetime64(row.removed_at, "us")
-        on_list[:, column] |= (ends >= np.datetime64(row.added_at, "us")) & ~(ends >= removed_at)
-        pegged[column] |= bool(row.pegged)
-    return on_list, pegged
+        on_list[:, index[row.token]] |= (ends >= np.datetime64(row.added_at, "us")) & ~(ends >= removed_at)
+    return on_list
 
 
 def _iceboxed(warehouse: Warehouse, tokens: tuple[str, ...], window: Window) -> BoolArray:

@@ -15,7 +15,9 @@ TOLERANCE_SHARE = 1e-6
 """Of AUM: closer than this to a limit counts as at it."""
 
 
-def binding_words(problem: AllocationProblem, limits: Limits, final_usd: FloatArray, idle_usd: float) -> tuple[str, ...]:
+def binding_words(
+    problem: AllocationProblem, limits: Limits, final_usd: FloatArray, idle_usd: float
+) -> tuple[str, ...]:
     """One word or short phrase a pool. `final_usd` (n,) are the positions after the plan, `idle_usd` the wallet."""
     tolerance = TOLERANCE_SHARE * limits.aum_usd
     sums = group_sums(problem.group, final_usd)
@@ -46,12 +48,12 @@ def _held_word(
         return "not depositable"
     if final_usd >= limits.cap_usd[pool] - tolerance:
         return _cap_word(limits, pool)
+    if not untouched and final_usd <= max(limits.floor_usd[pool], limits.min_transaction_usd) + tolerance:
+        return "minimum position"
     if full_groups[problem.group[pool] - 1]:
         return f"group {problem.group[pool]} cap"
     if untouched and before_usd > 0:
         return "held: a move costs more than it gains"
-    if final_usd <= max(limits.floor_usd[pool], limits.min_transaction_usd) + tolerance:
-        return "minimum position"
     if final_usd < before_usd:
         return "reduced: better used elsewhere"
     return "cash" if no_cash else "apy too low"

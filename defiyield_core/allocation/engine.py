@@ -35,8 +35,8 @@ CLAIM_TOLERANCE_SHARE = 1e-8
 def solve(problem: AllocationProblem) -> AllocationDecision:
     """The best allocation, proven to within `gap_bps` of AUM, with a plan that was executed and checked.
 
-    Statuses: `optimal`; `infeasible` and `timeout` hold every position and say why. With `profit_optimization` the relaxed
-    rules are adopted only where they promise `profit_optimization_min_gain_usd` more than the normal ones.
+    Statuses: `optimal`; `infeasible` and `timeout` hold every position and say why. With `profit_optimization` the
+    relaxed rules are adopted only where they promise `profit_optimization_min_gain_usd` more than the normal ones.
 
     Raises:
         AllocationError: the problem is malformed, or the decision failed its re-evaluation.
@@ -106,12 +106,14 @@ class _Settled:
 def _settle(model: Model, solution: Solution) -> _Settled | None:
     """Make the solution exact (binaries fixed), then find a payer for each fee.
 
-    Usually one token can pay each fee. Where the cash left over is in fragments, the payers are chosen first and the amounts
-    solved again; if that costs more than the gap allows, a row is written once for each token that pays for it.
+    Usually one token can pay each fee. Where the cash left over is in fragments, the payers are chosen first and the
+    amounts solved again; if that costs more than the gap allows, a row is written once for each token that pays for it.
     """
     exact = maximise(model.rows, fixed=solution.x, cost=model.exact_cost())
     if exact.status != "optimal":
-        raise AllocationError("the solver's solution does not stand with its choices fixed: this is a defect, report it")
+        raise AllocationError(
+            "the solver's solution does not stand with its choices fixed: this is a defect, report it"
+        )
     rows, book = _rows(model, _tidied(model, exact))
     payments = book.whole("largest") or book.whole("tightest")
     if payments is not None:

@@ -21,8 +21,8 @@ def execute(problem: AllocationProblem, transactions: Iterable[Transaction]) -> 
     """Run the rows one by one on the problem's balances.
 
     A WITHDRAWAL moves tokens from a pool to the wallet, a CONVERSION swaps the gross value at the problem's prices,
-    an ALLOCATION moves tokens from the wallet to a pool, a HOLD moves nothing. After the movement, the row's costs leave the
-    wallet in `fee_token`.
+    an ALLOCATION moves tokens from the wallet to a pool, a HOLD moves nothing. After the movement, the row's costs
+    leave the wallet in `fee_token`.
 
     Returns:
         Wallet (m,) and positions (n, m), in token amounts.
@@ -62,6 +62,6 @@ def _less(balance: float, amount: float, slack: float, row: Transaction) -> floa
     if rest < -slack or not np.isfinite(rest):
         place = row.from_location if row.type == "WITHDRAWAL" else WALLET
         raise AllocationError(
-            f"plan row {row.seq} ({row.type} of {row.token}): takes {amount:.12g} from {place}, which has {balance:.12g}"
+            f"plan row {row.seq} ({row.type} of {row.token}): takes {amount:.12g} from {place}, which has {balance:.9g}"
         )
     return max(rest, 0.0)

@@ -1,9 +1,11 @@
 """Which wallet token pays the costs of which row.
 
-Belongs here: the choice of `fee_token`, such that running the rows one by one never overdraws. Does not belong here: amounts.
+Belongs here: the choice of `fee_token`, such that running the rows one by one never overdraws. Does not belong here:
+amounts.
 
-A token can pay at row r what it will never be short of later: the smallest balance it has from r to the end of the plan, less
-what it has been chosen to pay before. Only the total of the fees is fixed by the model, so any such choice is as good as another.
+A token can pay at row r what it will never be short of later: the smallest balance it has from r to the end of the
+plan, less what it has been chosen to pay before. Only the total of the fees is fixed by the model, so any such
+choice is as good as another.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ class FeeBook:
                 moves[number, row.target] += row.usd
             if self._self_paid[number]:
                 moves[number, row.token] -= row.fee_usd
-        self._balance = problem.wallet_usd + np.cumsum(moves, axis=0)
+        self._opening = problem.wallet_usd
+        self._balance = self._opening + np.cumsum(moves, axis=0)
         self._spare = np.minimum.accumulate(self._balance[::-1], axis=0)[::-1]
         self._barred = limits.forced_target >= 0
 
@@ -61,7 +64,7 @@ class FeeBook:
         -1 marks a row that costs nothing or pays itself. None when no token ever had enough for a row.
         """
         paid = np.zeros(self._balance.shape[1])
-        peak = np.maximum.accumulate(self._balance, axis=0)
+        peak = np.maximum.accumulate(np.vstack([self._opening, self._balance]), axis=0)[1:]
         payers: list[int] = []
         for number, row in enumerate(self._rows):
             if row.fee_usd <= 0 or self._self_paid[number]:

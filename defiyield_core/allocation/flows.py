@@ -1,6 +1,7 @@
 """What a decision moves, in dollars: the common language of the model, the plan and the fees.
 
-Belongs here: the amounts and the tidying of them. Does not belong here: token amounts and the order of execution (`plan`).
+Belongs here: the amounts and the tidying of them. Does not belong here: token amounts and the order of execution
+(`plan`).
 """
 
 from __future__ import annotations

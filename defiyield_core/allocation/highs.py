@@ -94,27 +94,40 @@ def maximise(
     Raises:
         AllocationError: HiGHS ended in a state that none of the three statuses describes.
     """
-    n_columns, n_rows = len(rows.cost), len(rows.row_lower)
-    if n_columns == 0:
-        feasible = all(
-            low <= 1e-9 and high >= -1e-9 for low, high in zip(rows.row_lower, rows.row_upper, strict=True)
-        )
-        return Solution("optimal" if feasible else "infeasible", np.zeros(0), 0.0, 0.0)
+    if not rows.cost:
+        stands = all(low <= 1e-9 and high >= -1e-9 for low, high in zip(rows.row_lower, rows.row_upper, strict=True))
+        return Solution("optimal" if stands else "infeasible", np.zeros(0), 0.0, 0.0)
+    highs = _configured(gap, time_limit_seconds)
+    _pass(highs, rows, fixed, np.array(rows.cost) if cost is None else cost)
+    highs.run()
+    state, info = highs.getModelStatus(), highs.getInfo()
+    if state not in _STATUS:
+        raise AllocationError(f"the solver ended in an unexpected state: {highs.modelStatusToString(state)}")
+    status = _STATUS[state]
+    is_mip = fixed is None and any(rows.is_binary)
+    bound = info.mip_dual_bound if is_mip else info.objective_function_value
+    if status != "optimal":
+        return Solution(status, np.zeros(0), float("nan"), bound if status == "timeout" else float("nan"))
+    x = np.array(highs.getSolution().col_value)
+    return Solution(status, x, info.objective_function_value, max(bound, info.objective_function_value))
+
+
+def _pass(highs: highspy.Highs, rows: Rows, fixed: FloatArray | None, cost: FloatArray) -> None:
+    """Hand the model over in one call."""
     lower, upper = np.array(rows.lower), np.array(rows.upper)
     integrality = np.array(rows.is_binary, dtype=np.int32)
     if fixed is not None:
         binary = integrality == 1
         lower[binary] = upper[binary] = np.round(fixed[binary])
-        integrality = np.zeros(n_columns, dtype=np.int32)
-    highs = _configured(gap, time_limit_seconds)
+        integrality = np.zeros_like(integrality)
     highs.passModel(
-        n_columns,
-        n_rows,
+        len(rows.cost),
+        len(rows.row_lower),
         len(rows.index),
         int(highspy.MatrixFormat.kRowwise),
         int(highspy.ObjSense.kMaximize),
         0.0,
-        np.array(rows.cost) if cost is None else cost,
+        cost,
         lower,
         upper,
         np.array(rows.row_lower),
@@ -124,17 +137,6 @@ def maximise(
         np.array(rows.value),
         integrality,
     )
-    highs.run()
-    state = highs.getModelStatus()
-    if state not in _STATUS:
-        raise AllocationError(f"the solver ended in an unexpected state: {highs.modelStatusToString(state)}")
-    status, info = _STATUS[state], highs.getInfo()
-    is_mip = bool(integrality.any())
-    bound = info.mip_dual_bound if is_mip else info.objective_function_value
-    if status != "optimal":
-        return Solution(status, np.zeros(0), float("nan"), bound if status == "timeout" else float("nan"))
-    x = np.array(highs.getSolution().col_value)
-    return Solution(status, x, info.objective_function_value, max(bound, info.objective_function_value))
 
 
 def _configured(gap: float, time_limit_seconds: float) -> highspy.Highs:

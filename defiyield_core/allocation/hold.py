@@ -5,11 +5,9 @@ Belongs here: the decision to hold, whatever the reason. Does not belong here: d
 
 from __future__ import annotations
 
-import numpy as np
-
 from defiyield_core.allocation.plan import hold_rows
 from defiyield_core.allocation.problem import AllocationDecision, AllocationProblem, Status
-from defiyield_core.units import growth_over
+from defiyield_core.units import growth_over, to_bps
 
 
 def evaluate_hold(problem: AllocationProblem) -> float:
@@ -32,7 +30,6 @@ def hold(
     """
     objective_usd = evaluate_hold(problem)
     held = problem.position_usd > 0
-    aum_usd = problem.aum_usd
     return AllocationDecision(
         status=status,
         wallet=problem.wallet.copy(),
@@ -42,7 +39,7 @@ def hold(
         conversion_usd=0.0,
         objective_usd=objective_usd,
         bound_usd=bound_usd,
-        gap_bps=(bound_usd - objective_usd) / aum_usd * 1e4 if aum_usd and np.isfinite(bound_usd) else float("nan"),
+        gap_bps=to_bps(bound_usd - objective_usd, problem.aum_usd),
         hold_objective_usd=objective_usd,
         binding=tuple(f"held: {status}" if is_held else f"no decision: {status}" for is_held in held),
         reason=reason,

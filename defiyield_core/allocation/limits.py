@@ -1,6 +1,7 @@
 """The rules of domain.md, section 8, worked out in dollars for one problem: caps, floors, groups, counts, gas.
 
-Belongs here: which pools may be traded, and between which amounts. Does not belong here: how the best amounts are found (`model`).
+Belongs here: which pools may be traded, and between which amounts. Does not belong here: how the best amounts are
+found (`model`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Limits:
         token_share: (n, m) share of each token in a position's value (rows of zeros without a position).
         can_deposit: (n,) the pool may take a deposit of at least the minimum transaction.
         can_withdraw: (n,) a withdrawal is allowed but not forced. exits: (n,) withdrawn in full, whatever it costs.
-        position_cap_usd, pool_tvl_cap_usd: the two caps as given; `cap_usd` (n,) is the tighter one, never under the position.
+        position_cap_usd, pool_tvl_cap_usd: the two caps as given; `cap_usd` (n,) is the tighter one, never under the
+            position.
         room_usd: (n,) what a deposit may add.
         floor_usd: (n,) smallest position that counts towards the required number; a drifted position counts as it is.
         group_cap_usd: (3,) largest sum of positions in groups 1, 2, 3, never under what is held.
@@ -65,39 +67,26 @@ def limits_of(problem: AllocationProblem) -> Limits:
     Raises:
         AllocationError: a forced conversion ends in a token that may not be converted into.
     """
-    rules, n = problem.parameters, len(problem.pool_ids)
-    aum_usd, value_usd = problem.aum_usd, problem.position_usd
+    rules, aum_usd, value_usd = problem.parameters, problem.aum_usd, problem.position_usd
     held = value_usd > 0
     token_usd = problem.positions * problem.token_prices
-    token_share = np.divide(token_usd, value_usd[:, None], out=np.zeros_like(token_usd), where=held[:, None])
-
+    exits = problem.must_exit & problem.withdrawable & held
     position_cap_usd = rules.position_cap_share * aum_usd
     pool_tvl_cap_usd = rules.pool_tvl_share * problem.tvl_usd
     cap_usd = np.maximum(np.minimum(position_cap_usd, pool_tvl_cap_usd), value_usd)
     room_usd = cap_usd - value_usd
-    exits = problem.must_exit & problem.withdrawable & held
-
-    usable = problem.convertible_into & (problem.forced_target < 0)
-    open_to_deposits = problem.depositable & ~problem.must_exit & _all_tokens(problem, usable)
-    smallest_usd = max(rules.min_transaction_value, 1e-10 * aum_usd)
-    can_deposit = open_to_deposits & (room_usd >= smallest_usd)
-
+    open_to_deposits = _open_to_deposits(problem)
+    can_deposit = open_to_deposits & (room_usd >= max(rules.min_transaction_value, 1e-10 * aum_usd))
     minimum_usd = rules.min_position_usd(aum_usd)
-    floor_usd = np.where(held, np.minimum(minimum_usd, value_usd), minimum_usd)
-    countable = open_to_deposits & (held | (can_deposit & (room_usd >= floor_usd)))
-    required = min(rules.required_pools, int(countable.sum()))
-    notes = []
-    if required < rules.required_pools:
-        notes.append(f"min_pools is {rules.required_pools}, but only {required} pools can take a minimum position")
-
-    legs = np.array([len(members) for members in problem.pool_tokens], dtype=float).reshape(n)
-    withdrawal_gas_usd = legs * problem.gas.withdrawal_usd
+    countable = open_to_deposits & (held | (can_deposit & (room_usd >= minimum_usd)))
+    required, notes = _required_pools(problem, countable)
     forced_target, forced_notes = _forced_targets(problem, token_usd, exits)
+    legs = np.array([len(members) for members in problem.pool_tokens], dtype=float)
     return Limits(
         aum_usd=aum_usd,
         growth=growth_over(problem.apy, rules.horizon_days),
         value_usd=value_usd,
-        token_share=token_share,
+        token_share=np.divide(token_usd, value_usd[:, None], out=np.zeros_like(token_usd), where=held[:, None]),
         can_deposit=can_deposit,
         can_withdraw=problem.withdrawable & held & ~exits,
         exits=exits,
@@ -105,13 +94,13 @@ def limits_of(problem: AllocationProblem) -> Limits:
         pool_tvl_cap_usd=pool_tvl_cap_usd,
         cap_usd=cap_usd,
         room_usd=room_usd,
-        floor_usd=floor_usd,
-        group_cap_usd=_group_caps(problem, aum_usd, value_usd),
+        floor_usd=np.where(held, np.minimum(minimum_usd, value_usd), minimum_usd),
+        group_cap_usd=np.maximum(np.array(rules.group_caps) * aum_usd, group_sums(problem.group, value_usd)),
         countable=countable,
         required_pools=required,
         min_transaction_usd=rules.min_transaction_value,
         deposit_gas_usd=legs * problem.gas.deposit_usd,
-        withdrawal_gas_usd=withdrawal_gas_usd,
+        withdrawal_gas_usd=legs * problem.gas.withdrawal_usd,
         forced_target=forced_target,
         notes=(*notes, *forced_notes),
     )
@@ -122,18 +111,21 @@ def group_sums(group: IntArray, value_usd: FloatArray) -> FloatArray:
     return np.array([value_usd[group == number].sum() for number in GROUPS])
 
 
-def _group_caps(problem: AllocationProblem, aum_usd: float, value_usd: FloatArray) -> FloatArray:
-    caps = np.array(problem.parameters.group_caps) * aum_usd
-    return np.asarray(np.maximum(caps, group_sums(problem.group, value_usd)))
+def _open_to_deposits(problem: AllocationProblem) -> BoolArray:
+    """Depositable, not to be left, and every token may be held: approved, on the peg and not to be converted away."""
+    usable = problem.convertible_into & (problem.forced_target < 0)
+    tokens = np.array([all(usable[token] for token in members) for members in problem.pool_tokens], dtype=bool)
+    return np.asarray(problem.depositable & ~problem.must_exit & tokens)
 
 
-def _all_tokens(problem: AllocationProblem, usable: BoolArray) -> BoolArray:
-    return np.array([all(usable[token] for token in members) for members in problem.pool_tokens], dtype=bool)
+def _required_pools(problem: AllocationProblem, countable: BoolArray) -> tuple[int, list[str]]:
+    asked, possible = problem.parameters.required_pools, int(countable.sum())
+    if asked <= possible:
+        return asked, []
+    return possible, [f"min_pools is {asked}, but only {possible} pools can take a minimum position"]
 
 
-def _forced_targets(
-    problem: AllocationProblem, token_usd: FloatArray, exits: BoolArray
-) -> tuple[IntArray, list[str]]:
+def _forced_targets(problem: AllocationProblem, token_usd: FloatArray, exits: BoolArray) -> tuple[IntArray, list[str]]:
     """Forced conversions that can pay for themselves; a balance smaller than its own conversion gas stays."""
     targets, notes = problem.forced_target.copy(), []
     net_rate = 1.0 - problem.parameters.conversion_rate

@@ -1,9 +1,10 @@
 """The mixed-integer model of domain.md, section 8, in a tight form.
 
-Belongs here: columns, rows and the way back from a solution to flows. Does not belong here: the solver (`highs`), the plan.
+Belongs here: columns, rows and the way back from a solution to flows. Does not belong here: the solver (`highs`),
+the plan.
 
-The unit is a basis point of AUM, so that the solver's default tolerances mean cents. With `z_t` the USD left in token t after
-every movement and before fees, "fees are paid out of the wallet in whatever split is best" is exactly
+The unit is a basis point of AUM, so that the solver's default tolerances mean cents. With `z_t` the USD left in
+token t after every movement and before fees, "fees are paid out of the wallet in whatever split is best" is exactly
 `z_t >= 0` for every token and `sum_t z_t >= gas + conversion fees`: no fee column is needed.
 Forced exits are constants. Largest amounts (the M of each binary) come from caps, rooms and the cash that exists.
 """
@@ -115,12 +116,11 @@ def _add_deposits(model: Model, cash: float) -> None:
     rows, limits, unit = model.rows, model.limits, model.unit_usd
     keep = 1.0 - model.idle_charge
     least = limits.min_transaction_usd / unit + PAD
-    for pool in np.flatnonzero(limits.can_deposit):
+    for pool in map(int, np.flatnonzero(limits.can_deposit)):
         most = min(limits.room_usd[pool] / unit, cash)
         gas = limits.deposit_gas_usd[pool] / unit
         if most <= NEGLIGIBLE or most < limits.min_transaction_usd / unit or not _may_matter(model, pool, most, gas):
             continue
-        pool = int(pool)
         used = rows.binary(-gas * keep)
         amount = rows.column(limits.growth[pool] + model.idle_charge, most)
         rows.row([(amount, 1.0), (used, -most)], upper=0.0)
@@ -131,7 +131,8 @@ def _add_deposits(model: Model, cash: float) -> None:
 
 
 def _may_matter(model: Model, pool: int, most: float, gas: float) -> bool:
-    """Not where the whole room cannot earn its own gas, unless the position is needed for the count or to place cash."""
+    """Not where the whole room cannot earn its own gas, unless the position is needed for the count or to place
+    cash."""
     limits = model.limits
     needed = limits.required_pools > 0 and limits.countable[pool] and limits.value_usd[pool] == 0
     return bool(model.idle_charge > 0 or needed or limits.growth[pool] * most > gas)
@@ -204,7 +205,8 @@ def _self_paid_minimum_usd(model: Model, pool: int) -> float:
 
 
 def _self_paid(model: Model, token: int) -> tuple[Terms, float]:
-    """Gas paid in a forced token: (column of the withdrawal, gas) of optional withdrawals, and the constant of exits."""
+    """Gas paid in a forced token: (column of the withdrawal, gas) of optional withdrawals, and the constant of
+    exits."""
     gas, problem, limits = model.problem.gas.withdrawal_usd / model.unit_usd, model.problem, model.limits
     exits = sum(token in self_paid_legs(problem, limits, int(p)) for p in np.flatnonzero(limits.exits))
     optional = [
@@ -346,9 +348,7 @@ def _counting_deposit(model: Model, pool: int, floor: float) -> int:
     return counts
 
 
-def with_fees_pinned(
-    model: Model, payers: Mapping[int, Terms], constants: Mapping[int, float]
-) -> Rows:
+def with_fees_pinned(model: Model, payers: Mapping[int, Terms], constants: Mapping[int, float]) -> Rows:
     """The same rows, and each token must keep what it was chosen to pay.
 
     Args:
@@ -356,8 +356,15 @@ def with_fees_pinned(
     """
     rows = model.rows
     copy = Rows(
-        rows.cost, rows.lower, rows.upper, rows.is_binary, list(rows.starts), list(rows.index), list(rows.value),
-        list(rows.row_lower), list(rows.row_upper),
+        rows.cost,
+        rows.lower,
+        rows.upper,
+        rows.is_binary,
+        list(rows.starts),
+        list(rows.index),
+        list(rows.value),
+        list(rows.row_lower),
+        list(rows.row_upper),
     )
     for token in payers.keys() | constants.keys():
         fees = [(column, -fee) for column, fee in payers.get(token, [])]

@@ -1,7 +1,7 @@
 """From flows to the ordered rows of a plan that can be executed one by one.
 
-Belongs here: which rows there are and in which order. Does not belong here: who pays their fees (`fees`), what a row does
-(`execute`), how much is moved (`model`).
+Belongs here: which rows there are and in which order. Does not belong here: who pays their fees (`fees`), what a row
+does (`execute`), how much is moved (`model`).
 """
 
 from __future__ import annotations
@@ -51,8 +51,7 @@ def movements(problem: AllocationProblem, limits: Limits, flows: Flows) -> list[
     """
     idle = balances_before_fees(problem, limits, flows)
     rows = _withdrawals(problem, limits, flows, idle)
-    pairs = sorted(flows.conversions_usd, key=lambda pair: (limits.forced_target[pair[0]] < 0, pair))
-    for source, target in pairs:
+    for source, target in _conversion_order(problem, limits, flows):
         usd = flows.conversions_usd[source, target]
         fee = usd * problem.parameters.conversion_rate
         forced = bool(limits.forced_target[source] >= 0)
@@ -67,9 +66,24 @@ def movements(problem: AllocationProblem, limits: Limits, flows: Flows) -> list[
     return rows
 
 
-def _withdrawals(
-    problem: AllocationProblem, limits: Limits, flows: Flows, idle: np.ndarray
-) -> list[Movement]:
+def _conversion_order(problem: AllocationProblem, limits: Limits, flows: Flows) -> list[tuple[int, int]]:
+    """Forced conversions first, then always one whose source already has the money (it may be another's proceeds)."""
+    balance = problem.wallet_usd + flows.withdrawals_usd @ limits.token_share
+    waiting = sorted(flows.conversions_usd, key=lambda pair: (limits.forced_target[pair[0]] < 0, pair))
+    order: list[tuple[int, int]] = []
+    while waiting:
+        short = [flows.conversions_usd[pair] - balance[pair[0]] for pair in waiting]
+        forced = limits.forced_target[waiting[0][0]] >= 0
+        tolerance = 1e-9 * limits.aum_usd
+        ready = next((number for number, usd in enumerate(short) if forced or usd <= tolerance), int(np.argmin(short)))
+        source, target = waiting.pop(ready)
+        balance[source] -= flows.conversions_usd[source, target]
+        balance[target] += flows.conversions_usd[source, target]
+        order.append((source, target))
+    return order
+
+
+def _withdrawals(problem: AllocationProblem, limits: Limits, flows: Flows, idle: np.ndarray) -> list[Movement]:
     gas = problem.gas.withdrawal_usd
     rows: list[Movement] = []
     for pool in map(int, np.flatnonzero(flows.withdrawals_usd)):
@@ -98,7 +112,8 @@ def _withdrawals(
 def write(
     problem: AllocationProblem, rows: Sequence[Movement], payments: Sequence[Sequence[Payment]]
 ) -> tuple[Transaction, ...]:
-    """Token amounts for every row, never above the balance it is taken from. HOLD rows of untouched positions come last.
+    """Token amounts for every row, never above the balance it is taken from. HOLD rows of untouched positions come
+    last.
 
     A row whose fee is paid in several tokens is written once for each of them, in proportion.
     """
@@ -170,7 +185,8 @@ def _apply(
 
 
 def hold_rows(problem: AllocationProblem, touched: set[int], first_seq: int = 1) -> tuple[Transaction, ...]:
-    """A HOLD row for each token of each position that is not touched; of the wallet's balances when there is no other row."""
+    """A HOLD row for each token of each position that is not touched; of the wallet's balances when there is no
+    other row."""
     places = [
         (problem.pool_ids[pool], token, float(problem.positions[pool, token]))
         for pool, token in np.argwhere(problem.positions > 0)

@@ -38,7 +38,8 @@ class AllocationProblem:
         token_prices: (m,) USD.
         wallet: (m,) token amounts.
         convertible_into: (m,) bool, tokens that conversions may end in and deposits may use (approved and on the peg).
-        forced_target: (m,) index of the token into which every wallet unit of this token must be converted, -1 for none.
+        forced_target: (m,) index of the token into which every wallet unit of this token must be converted, -1 for
+            none.
         pool_ids, pool_symbols, pool_protocols: n labels.
         pool_tokens: n tuples of token indices, the T(p) of the domain; a deposit puts equal dollars in each.
         apy: (n,) forecast mean APY over the horizon. tvl_usd: (n,) TVL that caps the position. group: (n,) 1, 2 or 3.

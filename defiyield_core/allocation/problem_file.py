@@ -1,13 +1,15 @@
 """An allocation problem as a JSON file, and a decision as JSON.
 
-Belongs here: the file's fields, their checks and the translation both ways. Does not belong here: rules of the allocation.
-Rates are fractions; gas is USD per token leg. Parameters that are left out take the preset `seed` with full_allocation off.
+Belongs here: the file's fields, their checks and the translation both ways. Does not belong here: rules of the
+allocation. Rates are fractions; gas is USD per token leg. Parameters that are left out take the preset `seed` with
+full_allocation off.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -76,14 +78,15 @@ class ProblemIn(_Model):
 
 
 def load_problem(path: Path | str) -> AllocationProblem:
-    """Read and check a problem file.
+    """Read and check a problem file; `-` reads standard input.
 
     Raises:
         AllocationError: naming the file, the field and what was expected.
     """
     path = Path(path)
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        raw = json.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise AllocationError(f"{path}: cannot be read ({reason})") from None
@@ -114,9 +117,7 @@ def problem_from_json(raw: object) -> AllocationProblem:
     prices, names = np.array(tokens[0], dtype=float), tokens[1]
     index = {_canonical(token): number for number, token in enumerate(names)}
     wallet = _wallet(given, index)
-    members = tuple(
-        _members(pool, index, f"pools.{number}.tokens") for number, pool in enumerate(given.pools)
-    )
+    members = tuple(_members(pool, index, f"pools.{number}.tokens") for number, pool in enumerate(given.pools))
     pools = {pool.pool_id: number for number, pool in enumerate(given.pools)}
     if len(pools) < len(given.pools):
         repeated = sorted({p.pool_id for p in given.pools if sum(q.pool_id == p.pool_id for q in given.pools) > 1})

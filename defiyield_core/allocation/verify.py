@@ -1,6 +1,7 @@
 """The re-evaluation of a decision outside the solver. What it finds is an error, never a warning.
 
-Belongs here: every promise of domain.md, section 8, checked on the rows of the plan. Does not belong here: the solver's variables.
+Belongs here: every promise of domain.md, section 8, checked on the rows of the plan. Does not belong here: the
+solver's variables.
 """
 
 from __future__ import annotations

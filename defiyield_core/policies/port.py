@@ -91,16 +91,16 @@ def frame_problem(view: MarketView, state: PortfolioState, parameters: Parameter
     Wallet tokens that are not approved stay outside. A token in the icebox is neither deposited nor converted into;
     under `exit` what is held of it leaves and is converted, under `hold` it is frozen.
     """
-    held = (state.positions > 0).any(axis=1)
+    held: BoolArray = np.asarray((state.positions > 0).any(axis=1))
     gone = held & (state.absent_days >= GONE_AFTER_DAYS)
-    holds_iced = (state.positions[:, ~view.on_peg] > 0).any(axis=1)
+    holds_iced: BoolArray = np.asarray((state.positions[:, ~view.on_peg] > 0).any(axis=1))
     target = escape_token(view)
     exit_iced = parameters.icebox_policy == "exit" and target >= 0
     depositable = selected(view, view.depositable & ~gone, parameters.pool_selection)
     pools = np.flatnonzero(depositable | held)
     frozen_tokens = ~view.on_peg if not exit_iced else np.zeros(len(view.tokens), dtype=bool)
     in_wallet = (state.wallet > 0) & view.approved & ~frozen_tokens
-    needed = in_wallet | (state.positions > 0).any(axis=0)
+    needed: BoolArray = np.asarray(in_wallet | (state.positions > 0).any(axis=0))
     for pool in pools:
         needed[list(view.pools.tokens[pool])] = True
     if exit_iced and (needed & ~view.on_peg).any():

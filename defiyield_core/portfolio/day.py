@@ -110,10 +110,10 @@ def _flow_amounts(flows: Mapping[str, float], market: MarketHistory, state: Port
         added[market.tokens.index(token)] += amount
     short = np.flatnonzero(state.wallet + added < 0)
     if len(short):
-        token = int(short[0])
+        first = int(short[0])
         raise LedgerError(
-            f"{day}: external flow takes {-added[token]:.2f} {market.tokens[token]} but the wallet holds "
-            f"{state.wallet[token]:.2f}"
+            f"{day}: external flow takes {-added[first]:.2f} {market.tokens[first]} but the wallet holds "
+            f"{state.wallet[first]:.2f}"
         )
     return added
 

@@ -176,7 +176,8 @@ def to_svg(figure: Figure, *, name: str, title: str) -> str:
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     box = re.search(r'viewBox="[^"]+"', text)
     assert box is not None, "matplotlib writes a viewBox"
-    opening = f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {box[0]} preserveAspectRatio="xMinYMid" role="img" aria-label="{title}">'
+    shape = f'{box[0]} preserveAspectRatio="xMinYMid" role="img" aria-label="{title}"'
+    opening = f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {shape}>'
     text = re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1)
     for colour, variable in CSS_VARIABLES.items():
         text = text.replace(colour, f"var({variable})")

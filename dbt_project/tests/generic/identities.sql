@@ -26,32 +26,49 @@
     where last_date is not null and (last_date <> date - 1 or abs(opening - last_close) > {{ tolerance }})
 {% endtest %}
 
-{% test sums_to(model, value, total_model, total, key, dimension=none, members=none, tolerance=0.000001) %}
-    -- Per key, and per member of `dimension` where one is given, the rows' values add up to the total of that key.
-    with totals as (
+{% test sums_to(model, key, value, total, parts=none, totals=none, dimension=none, members=none, tolerance=0.000001) %}
+    -- Per key, and per member of `dimension` where one is given, `value` over the rows of `parts` adds up to `total` in
+    -- `totals`. Either relation is the tested model unless another is named.
+    {%- set keys = key + ([dimension] if dimension else []) %}
+    with expected as (
         select
-            {% for column in key %}{{ column }}, {% endfor %}
-            {%- if dimension %}{{ dimension }}, {% endif -%}
+            {{ keys | join(', ') }},
             {{ total }} as total
-        from {{ total_model }}
+        from {{ totals or model }}
         {%- if dimension %}
         cross join (
             {%- for member in members %}
-            {{ 'union all ' if not loop.first }}select '{{ member }}' as {{ dimension }}
+            {{ 'union all ' if not loop.first }}select cast('{{ member }}' as varchar) as {{ dimension }}
             {%- endfor %}
         ) as dimensions
         {%- endif %}
     ),
 
-    {% set keys = key + ([dimension] if dimension else []) -%}
-    sums as (
+    added as (
         select {{ keys | join(', ') }}, {{ exact_sum(value) }} as value
-        from {{ model }}
+        from {{ parts or model }}
         group by {{ keys | join(', ') }}
     )
 
     select {{ keys | join(', ') }}, total, value
-    from totals
-    full join sums using ({{ keys | join(', ') }})
+    from expected
+    full join added using ({{ keys | join(', ') }})
     where coalesce(abs(coalesce(value, 0) - total) > {{ tolerance }}, true)
+{% endtest %}
+
+{% test costs_follow_the_plan(model, tolerance=0.000001) %}
+    -- A month's booked costs are those of the planned transactions of its days.
+    with planned as (
+        select
+            portfolio,
+            cast(date_trunc('month', cast(date as timestamp)) as date) as month,
+            {{ exact_sum('total_cost_usd') }} as planned_usd
+        from {{ ref('stg_allocation_transactions') }}
+        group by 1, 2
+    )
+
+    select portfolio, month, booked.cost_usd, planned.planned_usd
+    from {{ model }} as booked
+    full join planned using (portfolio, month)
+    where coalesce(abs(coalesce(planned.planned_usd, 0) - booked.cost_usd) > {{ tolerance }}, true)
 {% endtest %}

@@ -29,31 +29,22 @@ class Shape:
 
 
 def random_problem(seed: int, shape: Shape, **overrides: Any) -> AllocationProblem:
-    """A problem of `shape.pools` pools; `held_share` of AUM starts in positions, the rest mostly in one wallet token."""
+    """A problem of `shape.pools` pools; `held_share` of AUM starts in positions, the rest mostly in one wallet
+    token."""
     rng = np.random.default_rng(seed)
     n, m = shape.pools, shape.tokens
     prices = rng.uniform(0.995, 1.005, m)
-    members = tuple(
-        tuple(sorted(rng.choice(m, size=2 if m > 1 and rng.random() < shape.two_token_share else 1, replace=False).tolist()))
-        for _ in range(n)
-    )
-    value_usd = np.zeros(n)
-    if shape.held_share > 0 and n:
-        held = rng.choice(n, size=min(n, int(rng.integers(1, 8))), replace=False)
-        value_usd[held] = rng.dirichlet(np.full(len(held), 3.0)) * shape.aum_usd * shape.held_share
-    positions = np.zeros((n, m))
-    for pool, tokens in enumerate(members):
-        split = rng.dirichlet(np.full(len(tokens), 50.0))
-        positions[pool, list(tokens)] = value_usd[pool] * split / prices[list(tokens)]
+    members = tuple(_members(rng, shape) for _ in range(n))
+    positions = _positions(rng, shape, members) / prices
     wallet = rng.dirichlet(np.full(m, 0.3)) * shape.aum_usd * (1 - shape.held_share) / prices
-    must_exit = (rng.random(n) < 0.05) & (value_usd > 0)
+    must_exit = (rng.random(n) < 0.05) & (positions.sum(axis=1) > 0)
     convertible = np.ones(m, dtype=bool)
     forced_target = np.full(m, -1, dtype=np.int64)
     if shape.forced and m > 1:
         convertible[m - 1] = False
         forced_target[m - 1] = 0
         must_exit |= np.array([m - 1 in tokens for tokens in members], dtype=bool)
-    gwei = rng.uniform(1.0, 20.0) * shape.gas_scale
+    usd_per_unit = rng.uniform(1.0, 20.0) * shape.gas_scale * 3_000 * 1e-9
     return AllocationProblem(
         as_of=date(2026, 1, 1),
         tokens=TOKENS[:m],
@@ -72,6 +63,23 @@ def random_problem(seed: int, shape: Shape, **overrides: Any) -> AllocationProbl
         withdrawable=rng.random(n) > 0.05,
         must_exit=must_exit,
         positions=positions,
-        gas=GasCosts(220_000 * gwei * 3e-6, 250_000 * gwei * 3e-6, 180_000 * gwei * 3e-6),
+        gas=GasCosts(*(units * usd_per_unit for units in (220_000, 250_000, 180_000))),
         parameters=parameters(shape.preset, overrides),
     )
+
+
+def _members(rng: np.random.Generator, shape: Shape) -> tuple[int, ...]:
+    count = 2 if shape.tokens > 1 and rng.random() < shape.two_token_share else 1
+    return tuple(sorted(rng.choice(shape.tokens, size=count, replace=False).tolist()))
+
+
+def _positions(rng: np.random.Generator, shape: Shape, members: tuple[tuple[int, ...], ...]) -> np.ndarray:
+    """USD by pool and token: one to seven positions, the tokens of a pool a little out of balance."""
+    positions = np.zeros((shape.pools, shape.tokens))
+    if shape.held_share > 0 and shape.pools:
+        held = rng.choice(shape.pools, size=min(shape.pools, int(rng.integers(1, 8))), replace=False)
+        values = rng.dirichlet(np.full(len(held), 3.0)) * shape.aum_usd * shape.held_share
+        for pool, value_usd in zip(held, values, strict=True):
+            tokens = list(members[pool])
+            positions[pool, tokens] = value_usd * rng.dirichlet(np.full(len(tokens), 50.0))
+    return positions
