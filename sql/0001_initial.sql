@@ -417,7 +417,7 @@ create index portfolio_state_date on portfolio_state (date);
 create table completed_days (
     subject text collate "C" not null,  -- step or portfolio
     date date not null,  -- UTC day
-    run_id text collate "C" not null,  -- run that completed it
+    run_id text collate "C" not null,  -- id of the decision
     code_version text collate "C" not null,  -- version of the code
     completed_at timestamp not null,  -- when
     primary key (subject, date)

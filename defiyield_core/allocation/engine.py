@@ -88,10 +88,9 @@ def _attempt(problem: AllocationProblem, limits: Limits, count: bool) -> Allocat
     if solution.status == "timeout":
         reason = f"no proof within {rules.time_limit_seconds:g} s: raise time_limit_seconds or gap_bps"
         return hold(problem, "timeout", reason, limits.notes)
-    settled = _settle(model, solution)
-    if settled is None:
-        reason = "no wallet token can pay the fees of the best plan at the moment they fall due"
-        return hold(problem, "infeasible", reason, limits.notes)
+    settled = _settle(model, solution) if solution.status == "optimal" else "the solver met numerical trouble"
+    if isinstance(settled, str):
+        return hold(problem, "infeasible", settled, limits.notes)
     return _decision(model, solution, settled)
 
 
@@ -103,17 +102,18 @@ class _Settled:
     claim: float
 
 
-def _settle(model: Model, solution: Solution) -> _Settled | None:
+def _settle(model: Model, solution: Solution) -> _Settled | str:
     """Make the solution exact (binaries fixed), then find a payer for each fee.
 
     Usually one token can pay each fee. Where the cash left over is in fragments, the payers are chosen first and the
     amounts solved again; if that costs more than the gap allows, a row is written once for each token that pays for it.
+
+    Returns:
+        The plan, or the reason why there is none.
     """
     exact = maximise(model.rows, fixed=solution.x, cost=model.exact_cost())
     if exact.status != "optimal":
-        raise AllocationError(
-            "the solver's solution does not stand with its choices fixed: this is a defect, report it"
-        )
+        return "the solver's choices do not stand once they are whole numbers"
     rows, book = _rows(model, _tidied(model, exact))
     payments = book.whole("largest") or book.whole("tightest")
     if payments is not None:
@@ -124,7 +124,7 @@ def _settle(model: Model, solution: Solution) -> _Settled | None:
     payments = book.divided()
     if payments is not None:
         return _Settled(write(model.problem, rows, payments), exact.objective)
-    return None
+    return "no wallet token can pay the fees of the best plan at the moment they fall due"
 
 
 def _tidied(model: Model, solution: Solution) -> Flows:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from defiyield_core.allocation.problem import WALLET, AllocationProblem, Transaction
+from defiyield_core.allocation.problem import AllocationProblem, Transaction
 from defiyield_core.errors import AllocationError
 from defiyield_core.units import FloatArray
 
@@ -51,17 +51,17 @@ def execute(problem: AllocationProblem, transactions: Iterable[Transaction]) -> 
             if row.total_cost_usd > 0:
                 payer = tokens[row.fee_token or ""]
                 fee = row.total_cost_usd / prices[payer]
-                wallet[payer] = _less(wallet[payer], fee, slack_usd / prices[payer], row)
+                wallet[payer] = _less(wallet[payer], fee, slack_usd / prices[payer], row, f"its fee in {row.fee_token}")
         except KeyError as error:
             raise AllocationError(f"plan row {row.seq} ({row.type}): unknown pool or token {error}") from None
     return wallet, positions
 
 
-def _less(balance: float, amount: float, slack: float, row: Transaction) -> float:
+def _less(balance: float, amount: float, slack: float, row: Transaction, what: str = "") -> float:
     rest = balance - amount
     if rest < -slack or not np.isfinite(rest):
-        place = row.from_location if row.type == "WITHDRAWAL" else WALLET
         raise AllocationError(
-            f"plan row {row.seq} ({row.type} of {row.token}): takes {amount:.12g} from {place}, which has {balance:.9g}"
+            f"plan row {row.seq} ({row.type} of {row.token}): {what or 'the movement'} takes {amount:.9g}"
+            f" where {balance:.9g} is left; reorder or shrink the rows before it"
         )
     return max(rest, 0.0)

@@ -11,11 +11,11 @@ from typing import Literal
 import highspy
 import numpy as np
 
-from defiyield_core.errors import AllocationError
 from defiyield_core.units import FloatArray
 
 INFINITY = highspy.kHighsInf
-_STATUS: dict[highspy.HighsModelStatus, Literal["optimal", "infeasible", "timeout"]] = {
+SolutionStatus = Literal["optimal", "infeasible", "timeout", "failed"]
+_STATUS: dict[highspy.HighsModelStatus, SolutionStatus] = {
     highspy.HighsModelStatus.kOptimal: "optimal",
     highspy.HighsModelStatus.kInfeasible: "infeasible",
     highspy.HighsModelStatus.kUnboundedOrInfeasible: "infeasible",
@@ -74,7 +74,7 @@ class Rows:
 class Solution:
     """`x` is empty unless the status is optimal; `bound` is the proven upper bound of the objective."""
 
-    status: Literal["optimal", "infeasible", "timeout"]
+    status: SolutionStatus
     x: FloatArray
     objective: float
     bound: float
@@ -91,8 +91,7 @@ def maximise(
 
     `cost` replaces the objective of the rows.
 
-    Raises:
-        AllocationError: HiGHS ended in a state that none of the three statuses describes.
+    A status of `failed` is any other state of the solver (numerical trouble).
     """
     if not rows.cost:
         stands = all(low <= 1e-9 and high >= -1e-9 for low, high in zip(rows.row_lower, rows.row_upper, strict=True))
@@ -101,9 +100,7 @@ def maximise(
     _pass(highs, rows, fixed, np.array(rows.cost) if cost is None else cost)
     highs.run()
     state, info = highs.getModelStatus(), highs.getInfo()
-    if state not in _STATUS:
-        raise AllocationError(f"the solver ended in an unexpected state: {highs.modelStatusToString(state)}")
-    status = _STATUS[state]
+    status = _STATUS.get(state, "failed")
     is_mip = fixed is None and any(rows.is_binary)
     bound = info.mip_dual_bound if is_mip else info.objective_function_value
     if status != "optimal":
@@ -147,6 +144,7 @@ def _configured(gap: float, time_limit_seconds: float) -> highspy.Highs:
     highs.setOptionValue("mip_rel_gap", 0.0)
     highs.setOptionValue("mip_abs_gap", gap)
     highs.setOptionValue("time_limit", float(time_limit_seconds))
+    highs.setOptionValue("mip_feasibility_tolerance", 1e-9)  # a loose binary would let money move for nothing
     highs.setOptionValue("presolve", "off")
     highs.setOptionValue("mip_pscost_minreliable", 0)
     for option in _HEURISTICS_OFF:

@@ -15,6 +15,8 @@ from defiyield_core.errors import AllocationError
 from defiyield_core.units import BoolArray, FloatArray, IntArray, growth_over
 
 GROUPS = (1, 2, 3)
+DUST_SHARE = 1e-7
+"""Of AUM: no deposit and no new position that counts is smaller than this, even where no minimum is asked for."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ def limits_of(problem: AllocationProblem) -> Limits:
     cap_usd = np.maximum(np.minimum(position_cap_usd, pool_tvl_cap_usd), value_usd)
     room_usd = cap_usd - value_usd
     open_to_deposits = _open_to_deposits(problem)
-    can_deposit = open_to_deposits & (room_usd >= max(rules.min_transaction_value, 1e-10 * aum_usd))
-    minimum_usd = rules.min_position_usd(aum_usd)
+    can_deposit = open_to_deposits & (room_usd >= max(rules.min_transaction_value, DUST_SHARE * aum_usd))
+    minimum_usd = max(rules.min_position_usd(aum_usd), DUST_SHARE * aum_usd)
     countable = open_to_deposits & (held | (can_deposit & (room_usd >= minimum_usd)))
     required, notes = _required_pools(problem, countable)
     forced_target, forced_notes = _forced_targets(problem, token_usd, exits)

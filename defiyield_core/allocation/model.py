@@ -26,6 +26,8 @@ PAD = 1e-6
 """Basis points of AUM kept back from budgets and added to minimums, so that rounding never breaks a rule."""
 NEGLIGIBLE = 1e-6
 """Basis points of AUM under which an optional movement is not modelled."""
+LEAST_MOVEMENT = 1e-3
+"""Basis points of AUM; no deposit or partial withdrawal is smaller, even without a minimum transaction."""
 IDLE_CHARGE = 0.99
 """With `full_allocation`, what a dollar of idle cash costs the optimiser: cash stays idle only where caps and minimums
 force it, or where moving it would cost more than the cash itself (at 1 or more, burning cash on fees would pay)."""
@@ -104,7 +106,8 @@ def _add_withdrawals(model: Model, pools: np.ndarray, value: FloatArray) -> None
     keep = 1.0 - model.idle_charge
     for pool in map(int, pools):
         most = float(value[pool])
-        least = min(max(limits.min_transaction_usd, _self_paid_minimum_usd(model, pool)) / unit + PAD, most)
+        minimum = max(limits.min_transaction_usd, _self_paid_minimum_usd(model, pool)) / unit + PAD
+        least = min(max(minimum, LEAST_MOVEMENT), most)
         used = rows.binary(-limits.withdrawal_gas_usd[pool] / unit * keep)
         amount = rows.column(-limits.growth[pool] - model.idle_charge, most)
         rows.row([(amount, 1.0), (used, -most)], upper=0.0)
@@ -115,7 +118,7 @@ def _add_withdrawals(model: Model, pools: np.ndarray, value: FloatArray) -> None
 def _add_deposits(model: Model, cash: float) -> None:
     rows, limits, unit = model.rows, model.limits, model.unit_usd
     keep = 1.0 - model.idle_charge
-    least = limits.min_transaction_usd / unit + PAD
+    least = max(limits.min_transaction_usd / unit + PAD, LEAST_MOVEMENT)
     for pool in map(int, np.flatnonzero(limits.can_deposit)):
         most = min(limits.room_usd[pool] / unit, cash)
         gas = limits.deposit_gas_usd[pool] / unit

@@ -119,7 +119,10 @@ def write(
     """
     wallet, positions = problem.wallet.copy(), problem.positions.copy()
     plan: list[Transaction] = []
-    for row, paid in zip(rows, payments, strict=True):
+    for row, payment in zip(rows, payments, strict=True):
+        # What a row brings in can pay once all of it has arrived.
+        last = -1 if row.type == "ALLOCATION" else row.target
+        paid = [part for part in payment if part[0] != last] + [part for part in payment if part[0] == last]
         whole = min(row.usd / float(problem.token_prices[row.token]), _available(problem, row, paid, wallet, positions))
         parts = [(token, usd / row.fee_usd) for token, usd in paid] if row.fee_usd > 0 else [(-1, 1.0)]
         for part, (token, share) in enumerate(parts):

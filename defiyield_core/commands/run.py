@@ -82,6 +82,8 @@ def _allocate(context: StepContext, specs: list[PortfolioSpec], window: Window, 
     all_ok = True
     for spec in specs:
         run = run_portfolio(context, spec, window, resume=resume)
+        for warning in run.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         last = run.daily.iloc[-1]
         all_ok &= last["status"] == "ok"
         why = f": {last['reason']}" if last["reason"] else ""

@@ -174,7 +174,7 @@ PORTFOLIO_TABLES = (
         columns=columns("""
             subject text - | step or portfolio
             date date - | UTC day
-            run_id text - | run that completed it
+            run_id text - | id of the decision
             code_version text - | version of the code
             completed_at timestamp - | when
         """),

@@ -69,14 +69,15 @@ class Books:
             self.rows["allocation_transactions"].extend(_transactions(closed.decided, key))
         return dict(zip(table("portfolio_daily").column_names, daily, strict=True))
 
-    def writes(self, window: Window, run_id: str) -> tuple[TableWrite, ...]:
+    def writes(self, window: Window) -> tuple[TableWrite, ...]:
         """Everything booked, and the watermark, as one transaction's writes."""
         scope = {"portfolio": self.spec.name}
         writes = [
             TableWrite(name, pd.DataFrame(rows, columns=list(table(name).column_names)), window, scope)
             for name, rows in self.rows.items()
         ]
-        completed = [(self.spec.name, day, run_id, __version__, utc_now()) for day in window]
+        now = utc_now()
+        completed = [(self.spec.name, day, decision_id(self.spec, day), __version__, now) for day in window]
         frame = pd.DataFrame(completed, columns=list(table("completed_days").column_names))
         return (*writes, TableWrite("completed_days", frame, window, {"subject": self.spec.name}))
 

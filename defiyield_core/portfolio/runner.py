@@ -21,6 +21,7 @@ from defiyield_core.pipeline.step import StepContext
 from defiyield_core.policies.registry import policy_for
 from defiyield_core.portfolio.books import Books, decision_id
 from defiyield_core.portfolio.day import close_day, open_day
+from defiyield_core.portfolio.observed import observed_wallet, wallet_differences
 from defiyield_core.portfolio.spec import MINIMUM_WARMUP_DAYS, WARMUP_DAYS, PortfolioSpec
 from defiyield_core.portfolio.state import WALLET, starting_state, state_from_rows, state_rows
 from defiyield_core.universe.lists import as_of
@@ -83,7 +84,9 @@ def run_portfolio(
 ) -> PortfolioRun:
     """Advance the portfolio over the window and write its tables, each chunk in one transaction.
 
-    Without a stored close of the day before the window the portfolio starts on the window's first day from its wallet.
+    Without a stored close of the day before the window the portfolio starts on the window's first day from its wallet;
+    a live portfolio from the balances observed on that day. Later balances are compared with the books, and differences
+    are told in `warnings`.
     With `resume` the days up to the watermark are kept.
 
     Raises:
@@ -95,14 +98,21 @@ def run_portfolio(
     for chunk in todo.chunks(chunk_days) if todo else ():
         fingerprint = _run_chunk(warehouse, spec, chunk, on_day)
     daily = warehouse.read("portfolio_daily", window, scope={"portfolio": spec.name})
-    return PortfolioRun(spec.name, window, todo, daily, fingerprint)
+    approved = as_of(warehouse.read("approved_tokens"), end_of(window.end))
+    differences = wallet_differences(warehouse, spec.name, spec.addresses, approved, window.end)
+    return PortfolioRun(spec.name, window, todo, daily, fingerprint, differences)
 
 
 def _remaining(warehouse: Warehouse, spec: PortfolioSpec, window: Window) -> Window | None:
-    """The part of the window after the unbroken run of completed days at its start."""
-    completed = set(warehouse.days("completed_days", scope={"subject": spec.name}))
+    """The window after the unbroken run of days at its start that were completed under the same decision id.
+
+    The id holds the portfolio's policy and parameters and the version of the code: days that were decided otherwise are
+    computed again.
+    """
+    rows = warehouse.read("completed_days", window, scope={"subject": spec.name})
+    completed = {day.date(): run_id for day, run_id in zip(rows["date"], rows["run_id"], strict=True)}
     for day in window:
-        if day not in completed:
+        if completed.get(day) != decision_id(spec, day):
             return Window(day, window.end)
     return None
 
@@ -117,7 +127,8 @@ def _run_chunk(warehouse: Warehouse, spec: PortfolioSpec, chunk: Window, on_day:
         held_tokens={*stored["token"], *spec.wallet},
         held_pools={location for location in stored["location"] if location != WALLET},
     )
-    state = state_from_rows(stored, market) if len(stored) else starting_state(before, spec.wallet, market)
+    wallet = observed_wallet(warehouse, spec.addresses, chunk.start) or spec.wallet
+    state = state_from_rows(stored, market) if len(stored) else starting_state(before, wallet, market)
     books = Books(spec, market, _snapshots(warehouse, chunk.start), *_year_to_date(warehouse, spec, before))
     policy = policy_for(spec.policy, spec.parameters, spec.policy_options)
     for day in chunk:
@@ -128,7 +139,7 @@ def _run_chunk(warehouse: Warehouse, spec: PortfolioSpec, chunk: Window, on_day:
         if on_day is not None:
             on_day(day, row)
     outdated = _outdated_watermark(warehouse, spec, chunk.end, state_rows(spec.name, state, market))
-    warehouse.replace((*books.writes(chunk, decision_id(spec, chunk.end)), *outdated))
+    warehouse.replace((*books.writes(chunk), *outdated))
     return market.fingerprint()
 
 

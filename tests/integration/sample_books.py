@@ -1,8 +1,8 @@
-"""Books of a small market and three portfolios, made by code: every table the dbt models read, with identities that hold.
+"""Books of a small market and three portfolios, made by code: every table that the marts read. The identities hold.
 
 `alpha` starts with a million and trades every tenth day, `beta` starts empty and has external flows, `gamma` loses
-everything on its last day but ten. Numbers are deliberately not round: sums of them differ in the last digits when they are added
-up in another order.
+everything ten days before the end. Numbers are deliberately not round: their sums differ in the last digits when they
+are added up in another order.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _market() -> dict[str, list[dict[str, Any]]]:
             tvl_usd = 1e7 * random.random() + 1 / 3
             apy = pool.apy * (1 + 0.1 * random.standard_normal())
             is_flagged = pool is POOLS[4] and day >= FLAGGED_DAY
-            if day % 13:  # a held pool may lack a description for a day
+            if day % 13 != 12:  # a held pool may lack a description for a day
                 rows["pools"].append(key | _description(pool) | {"tvl_usd": tvl_usd})
                 rows["pool_groups"].append(key | {"pool_group": pool.group, "reason": "made up"})
             rows["pool_daily_metrics"].append(
@@ -207,23 +207,9 @@ def _book_day(
     nav = sum(book.value(token) for token in TOKENS)
     idle = sum(book.wallet[token] * book.price[token] for token in TOKENS)
     for token in TOKENS:
-        in_usdc = token == "USDC"
-        book.add(
-            "daily_ledger",
-            today,
-            token=token,
-            wallet_amount=book.wallet[token],
-            allocated_amount=book.allocated(token),
-            price_usd=book.price[token],
-            value_usd=book.value(token),
-            accrual_usd=accrual[token],
-            revaluation_usd=revaluation[token],
-            fees_usd=gas + conversion if in_usdc else 0.0,
-            flows_usd=flows if in_usdc else 0.0,
-            nav_usd=nav,
-            realised_day_yield=0.0,
-            realised_ytd_yield=0.0,
-        )
+        spent, received = (gas + conversion, flows) if token == "USDC" else (0.0, 0.0)
+        own = {"accrual_usd": accrual[token], "revaluation_usd": revaluation[token]}
+        _book_token(book, today, token, nav_usd=nav, fees_usd=spent, flows_usd=received, **own)
     for (pool_id, token), amount in book.positions.items():
         value = amount * book.price[token]
         book.add("asset_allocations", today, run_id="r", pool_id=pool_id, token=token, amount=amount, value_usd=value)
@@ -251,3 +237,18 @@ def _book_day(
         no_data_pools=0,
     )
     book.closed_usd = nav
+
+
+def _book_token(book: Book, today: date, token: str, **amounts: float) -> None:
+    book.add(
+        "daily_ledger",
+        today,
+        token=token,
+        wallet_amount=book.wallet[token],
+        allocated_amount=book.allocated(token),
+        price_usd=book.price[token],
+        value_usd=book.value(token),
+        realised_day_yield=0.0,
+        realised_ytd_yield=0.0,
+        **amounts,
+    )

@@ -132,6 +132,13 @@ def test_resume_computes_only_what_is_missing():
     assert run_portfolio(fresh.context, BASELINE, fresh.window, resume=True).computed is None
 
 
+def test_resume_does_not_keep_days_decided_with_other_parameters():
+    fresh = load_range(SETTINGS, Window(START, START + timedelta(days=5)))
+    run_portfolio(fresh.context, BASELINE, fresh.window)
+    other = BASELINE.with_overrides({"max_alloc_percentage": 0.5})
+    assert run_portfolio(fresh.context, other, fresh.window, resume=True).computed == fresh.window
+
+
 def test_a_missing_close_is_refused_and_not_started_afresh():
     fresh = load_range(SETTINGS, Window(START, START + timedelta(days=9)))
     run_portfolio(fresh.context, BASELINE, Window(START, START + timedelta(days=2)))

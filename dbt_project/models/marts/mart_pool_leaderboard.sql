@@ -80,9 +80,12 @@ select
     pools.apy_forecast,
     pools.tvl_forecast_usd,
     pools.risk_aware_apy,
-    coalesce(judged.depositable, false) as is_eligible,
+    coalesce(pools.is_current and judged.depositable, false) as is_eligible,
     coalesce(judged.must_exit, false) as must_exit,
-    coalesce(judged.reasons, 'not judged') as reasons,
+    case
+        when not pools.is_current then 'no row on the newest day'
+        else coalesce(judged.reasons, 'not judged')
+    end as reasons,
     pools.is_flagged,
     pools.age_days
 from pools

@@ -86,7 +86,7 @@ def _pool_rows(problem: AllocationProblem, at: _Columns, column_upper: np.ndarra
     """Limits of each pool and the number of positions; closes the columns that may not be used."""
     rules, value, aum = problem.parameters, problem.position_usd, problem.aum_usd
     cap = np.maximum(np.minimum(rules.position_cap_share * aum, rules.pool_tvl_share * problem.tvl_usd), value)
-    floor, least = rules.min_position_usd(aum), rules.min_transaction_value
+    floor, least = max(rules.min_position_usd(aum), 1e-7 * aum), rules.min_transaction_value
     rows: list[_Row] = []
     for p, (d, w, bd, bw, k) in enumerate(zip(at.d, at.w, at.bd, at.bw, at.k, strict=True)):
         is_open = problem.depositable[p] and not problem.must_exit[p]
