@@ -144,7 +144,7 @@ def _configured(gap: float, time_limit_seconds: float) -> highspy.Highs:
     highs.setOptionValue("mip_rel_gap", 0.0)
     highs.setOptionValue("mip_abs_gap", gap)
     highs.setOptionValue("time_limit", float(time_limit_seconds))
-    highs.setOptionValue("mip_feasibility_tolerance", 1e-9)  # a loose binary would let money move for nothing
+    highs.setOptionValue("mip_feasibility_tolerance", 1e-10)  # a loose binary would let money move for nothing
     highs.setOptionValue("presolve", "off")
     highs.setOptionValue("mip_pscost_minreliable", 0)
     for option in _HEURISTICS_OFF:

@@ -80,7 +80,9 @@ def limits_of(problem: AllocationProblem) -> Limits:
     open_to_deposits = _open_to_deposits(problem)
     can_deposit = open_to_deposits & (room_usd >= max(rules.min_transaction_value, DUST_SHARE * aum_usd))
     minimum_usd = max(rules.min_position_usd(aum_usd), DUST_SHARE * aum_usd)
-    countable = open_to_deposits & (held | (can_deposit & (room_usd >= minimum_usd)))
+    # A pool too small for a minimum position cannot be asked for one; a book too small for it is infeasible.
+    large_enough = pool_tvl_cap_usd >= max(minimum_usd, rules.min_transaction_value)
+    countable = open_to_deposits & (held | large_enough)
     required, notes = _required_pools(problem, countable)
     forced_target, forced_notes = _forced_targets(problem, token_usd, exits)
     legs = np.array([len(members) for members in problem.pool_tokens], dtype=float)

@@ -105,7 +105,8 @@ def _pool_rows(problem: AllocationProblem, at: _Columns, column_upper: np.ndarra
         ]
         if problem.must_exit[p] and problem.withdrawable[p] and value[p] > 0:
             rows += [({w: 1}, value[p], np.inf), ({bw: 1}, 1, 1)]
-        column_upper[k] = float(is_open and (value[p] > 0 or cap[p] >= max(floor, least)))
+        is_large = rules.pool_tvl_share * problem.tvl_usd[p] >= max(floor, least)
+        column_upper[k] = float(is_open and (value[p] > 0 or is_large))
     needed = min(rules.required_pools, int(column_upper[at.k].sum()))
     return [*rows, ({int(k): 1.0 for k in at.k}, needed, np.inf)]
 

@@ -80,6 +80,19 @@ def test_fewer_pools_than_required_are_used_as_they_are_and_the_decision_says_so
     assert any("min_pools is 5" in note for note in decision.notes)
 
 
+def test_a_pool_too_small_for_a_minimum_position_is_not_asked_for_one() -> None:
+    pools = [pool("a", 0.09), pool("tiny", 0.05, tvl_usd=400)]
+    given = problem(pools, {"USDC": 10_000}, min_pools=2, min_position_usd=500)
+    decision = solve(given)
+    assert decision.status == "optimal"
+    assert any("only 1 pools can take a minimum position" in note for note in decision.notes)
+
+
+def test_a_book_whose_position_cap_is_under_the_minimum_position_is_infeasible() -> None:
+    given = problem([pool("a", 0.09)], {"USDC": 150}, min_pools=1, max_alloc_percentage=0.25)
+    assert solve(given).status == "infeasible"
+
+
 def test_more_minimum_positions_than_money_is_infeasible_and_holds() -> None:
     pools = [pool(name, 0.05) for name in "abcde"]
     decision = solve(problem(pools, {"USDC": 200}, min_pools=5))
