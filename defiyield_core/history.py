@@ -11,17 +11,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from defiyield_core.calendar import DayArray, Window, end_of
+from defiyield_core.calendar import DayArray, Window
 from defiyield_core.errors import DataError
 from defiyield_core.forecasting.port import horizon_of
 from defiyield_core.parameters import Parameters
 from defiyield_core.units import BoolArray, FloatArray, IntArray
+from defiyield_core.universe.eligibility import GONE_DAYS
+from defiyield_core.universe.facts import iceboxed_days, on_list
+from defiyield_core.universe.gas import daily_gas, hourly_gas
+from defiyield_core.universe.metrics import ROW_DAYS
+from defiyield_core.universe.observations import FRESH_DAYS, absent_days, pool_observations
+from defiyield_core.universe.prices import token_candles
 from defiyield_core.warehouse.port import Warehouse
 
 NEVER = 10_000
@@ -80,8 +87,8 @@ class MarketView:
 class MarketHistory:
     """A window of the market as arrays, a row per day (see `MarketView` for meanings).
 
-    `observed_apy` is NaN where the pool has no row on the day; `flagged` rates accrue zero; `source_up` says that the
-    pool source answered on the day at all.
+    `observed_apy` is NaN where the pool has no row on the day; `flagged` rates accrue zero; `absent_days` counts the
+    days in a row on which the pool had no row while the source was up, up to 3 (it is gone then).
     """
 
     days: DayArray
@@ -91,7 +98,7 @@ class MarketHistory:
     filled_apy: FloatArray
     filled_tvl_usd: FloatArray
     flagged: BoolArray
-    source_up: BoolArray
+    absent_days: IntArray
     group: IntArray
     depositable: BoolArray
     must_exit: BoolArray
@@ -120,27 +127,27 @@ class MarketHistory:
         return row
 
     def as_of(self, day: date) -> MarketView:
-        """The view of the end of `day`."""
+        """The view of the end of `day`, in arrays of its own: no later day hangs on them."""
         t = self.index_of(day)
         return MarketView(
             day=day,
             pools=self.pools,
             tokens=self.tokens,
-            apy=self.filled_apy[t],
-            tvl_usd=self.filled_tvl_usd[t],
+            apy=self.filled_apy[t].copy(),
+            tvl_usd=self.filled_tvl_usd[t].copy(),
             apy_history=self.observed_apy[: t + 1].copy(),
-            forecast_apy=self.forecast_apy[t],
-            forecast_tvl_usd=self.forecast_tvl_usd[t],
-            group=self.group[t],
-            depositable=self.depositable[t],
-            must_exit=self.must_exit[t],
+            forecast_apy=self.forecast_apy[t].copy(),
+            forecast_tvl_usd=self.forecast_tvl_usd[t].copy(),
+            group=self.group[t].copy(),
+            depositable=self.depositable[t].copy(),
+            must_exit=self.must_exit[t].copy(),
             reasons=tuple(self.reasons[t]),
-            price_usd=self.price_usd[t],
-            price_age_days=self.price_age_days[t],
+            price_usd=self.price_usd[t].copy(),
+            price_age_days=self.price_age_days[t].copy(),
             on_peg=~self.iceboxed[t],
-            approved=self.approved[t],
-            pegged=self.pegged,
-            market_cap_usd=self.market_cap_usd[t],
+            approved=self.approved[t].copy(),
+            pegged=self.pegged.copy(),
+            market_cap_usd=self.market_cap_usd[t].copy(),
             gas_price_gwei=float(self.gas_price_gwei[t]),
             eth_usd=float(self.eth_usd[t]),
             gas_age_days=int(self.gas_age_days[t]),
@@ -149,19 +156,13 @@ class MarketHistory:
     def fingerprint(self) -> str:
         """Hash of every number and label: equal fingerprints mean equal data."""
         digest = hashlib.sha256()
-        for name in (
-            "observed_apy",
-            "filled_tvl_usd",
-            "forecast_apy",
-            "price_usd",
-            "gas_price_gwei",
-            "eth_usd",
-            "group",
-        ):
-            digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
-        for labels in (self.pools.ids, self.tokens, tuple(str(day) for day in self.days)):
-            digest.update("\x1f".join(labels).encode())
-        digest.update(np.packbits(self.depositable).tobytes())
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray) and value.dtype != object:
+                digest.update(np.ascontiguousarray(value).tobytes())
+            else:
+                plain = value.tolist() if isinstance(value, np.ndarray) else value
+                digest.update(json.dumps(asdict(plain) if isinstance(plain, PoolBook) else plain).encode())
         return digest.hexdigest()[:16]
 
 
@@ -178,55 +179,75 @@ def load_market(
     Raises:
         DataError: a table that decisions need has no row for the window at all.
     """
-    days = window.days()
     metrics = warehouse.read("pool_daily_metrics", window)
     if not len(metrics):
         raise DataError(f"pool_daily_metrics has no rows for {window}: run the ingest and process phases first")
-    lists = warehouse.read("approved_tokens")
     book = warehouse.read("pools", Window(date(1970, 1, 1), window.end))
     book = book.drop_duplicates("pool_id", keep="first").set_index("pool_id").sort_index()
     names = sorted({*metrics["pool_id"].unique(), *held_pools} & set(book.index))
-    tokens = tuple(sorted({*lists["token"], *held_tokens}))
-    pools, usable = _pool_book(book.loc[names], tokens)
-    pool_frame = _Grid(days, pools.ids, "pool_id")
-
-    eligible = warehouse.read("eligible_pools", window, scope={"ruleset": parameters.ruleset})
-    forecasts = warehouse.read("pool_forecasts", window, scope={"model": parameters.forecaster})
-    forecasts = forecasts[forecasts["horizon_days"] == horizon_of(parameters)]
-    groups = warehouse.read("pool_groups", window)
-    observed = pool_frame.of(metrics, "apy", np.nan)
-    reasons = np.full(observed.shape, "no row on this day", dtype=object)
-    pool_frame.put(eligible, "reasons", reasons)
-    price, price_age, market_cap = _prices(warehouse, tokens, window)
-    pegged = np.isin(tokens, lists.loc[lists["pegged"], "token"])
-    blacklisted = _on_list(warehouse.read("blacklisted_tokens"), tokens, days)
-    iceboxed = _iceboxed(warehouse, tokens, window)
+    tokens = tuple(sorted({*warehouse.read("approved_tokens")["token"], *held_tokens}))
+    pools, known = _pool_book(book.loc[names], tokens)
+    of_tokens = _token_arrays(warehouse, parameters, window, tokens)
+    of_pools = _pool_arrays(warehouse, parameters, window, pools, metrics)
+    usable = known & _all_priced(pools, of_tokens["price_usd"])
+    of_pools["depositable"] &= usable
+    of_pools["reasons"][~usable & (of_pools["reasons"] == "")] = "no price for one of its tokens"
     gas, eth, gas_age = _gas(warehouse, window, parameters.max_gas_age_days)
     return MarketHistory(
-        days=days,
+        days=window.days(),
         pools=pools,
         tokens=tokens,
-        observed_apy=observed,
-        filled_apy=pool_frame.of(metrics, "apy_filled", np.nan),
-        filled_tvl_usd=pool_frame.of(metrics, "tvl_usd_filled", np.nan),
-        flagged=pool_frame.of(metrics, "is_flagged", False),
-        source_up=_any_row(metrics, days),
-        group=pool_frame.of(groups, "pool_group", np.int64(3)),
-        depositable=pool_frame.of(eligible, "depositable", False) & usable,
-        must_exit=pool_frame.of(eligible, "must_exit", False),
-        reasons=reasons,
-        forecast_apy=pool_frame.of(forecasts, "apy", np.nan),
-        forecast_tvl_usd=pool_frame.of(forecasts, "tvl_usd", np.nan),
-        price_usd=_book_price(price, price_age, pegged, iceboxed, parameters),
-        price_age_days=price_age,
-        iceboxed=iceboxed,
-        approved=_on_list(lists, tokens, days) & ~blacklisted,
-        pegged=pegged,
-        market_cap_usd=market_cap,
+        absent_days=_absent_days(warehouse, window, pools),
+        **of_pools,
+        **of_tokens,
         gas_price_gwei=gas,
         eth_usd=eth,
         gas_age_days=gas_age,
     )
+
+
+def _pool_arrays(
+    warehouse: Warehouse, parameters: Parameters, window: Window, pools: PoolBook, metrics: pd.DataFrame
+) -> dict[str, Any]:
+    """What the tables of the window say of pools, (T, P) by the names of `MarketHistory`."""
+    grid = _Grid(window.days(), pools.ids, "pool_id")
+    eligible = warehouse.read("eligible_pools", window, scope={"ruleset": parameters.ruleset})
+    forecasts = warehouse.read("pool_forecasts", window, scope={"model": parameters.forecaster})
+    forecasts = forecasts[forecasts["horizon_days"] == horizon_of(parameters)]
+    observed = grid.of(metrics, "apy", np.nan)
+    reasons = np.full(observed.shape, "no row on this day", dtype=object)
+    grid.put(eligible, "reasons", reasons)
+    return {
+        "observed_apy": observed,
+        "filled_apy": grid.of(metrics, "apy_filled", np.nan),
+        "filled_tvl_usd": grid.of(metrics, "tvl_usd_filled", np.nan),
+        "flagged": grid.of(metrics, "is_flagged", False),
+        "group": grid.of(warehouse.read("pool_groups", window), "pool_group", np.int64(3)),
+        "depositable": grid.of(eligible, "depositable", False),
+        "must_exit": grid.of(eligible, "must_exit", False),
+        "reasons": reasons,
+        "forecast_apy": grid.of(forecasts, "apy", np.nan),
+        "forecast_tvl_usd": grid.of(forecasts, "tvl_usd", np.nan),
+    }
+
+
+def _token_arrays(
+    warehouse: Warehouse, parameters: Parameters, window: Window, tokens: tuple[str, ...]
+) -> dict[str, Any]:
+    """Prices and lists of tokens, (T, K) by the names of `MarketHistory`."""
+    approved, blacklist = warehouse.read("approved_tokens"), warehouse.read("blacklisted_tokens")
+    labels = np.array(tokens, dtype=object)
+    price, price_age, market_cap = _prices(warehouse, tokens, window)
+    pegged = np.isin(tokens, approved.loc[approved["pegged"], "token"])
+    iceboxed = iceboxed_days(labels, window, approved, warehouse.read("icebox_tokens", window))
+    return {
+        "price_usd": _book_price(price, price_age, pegged, iceboxed, parameters),
+        "price_age_days": price_age,
+        "iceboxed": iceboxed,
+        "approved": on_list(approved, "token", labels, window) & ~on_list(blacklist, "token", labels, window),
+        "pegged": pegged,
+        "market_cap_usd": market_cap,
+    }
 
 
 class _Grid:
@@ -270,18 +291,36 @@ def _pool_book(book: pd.DataFrame, tokens: tuple[str, ...]) -> tuple[PoolBook, B
     )
 
 
-def _any_row(metrics: pd.DataFrame, days: DayArray) -> BoolArray:
-    seen = metrics.loc[metrics["apy"].notna(), "date"].to_numpy().astype("datetime64[D]")
-    return np.isin(days, seen)
+def _all_priced(pools: PoolBook, price: FloatArray) -> BoolArray:
+    """(T, P) every token of the pool has a price that books can use."""
+    priced = np.ones((len(price), len(pools.ids)), dtype=bool)
+    for pool, members in enumerate(pools.tokens):
+        priced[:, pool] = (price[:, list(members)] > 0).all(axis=1)
+    return priced
+
+
+def _absent_days(warehouse: Warehouse, window: Window, pools: PoolBook) -> IntArray:
+    """(T, P) by the same rule and from the same days as eligibility's, up to GONE_DAYS (also for a pool unseen)."""
+    span = Window(window.start - timedelta(days=ROW_DAYS + FRESH_DAYS + 1), window.end)
+    wanted = ("date", "pool_id", "apy", "tvl_usd")
+    observed = pool_observations(
+        warehouse.read("raw_defillama_pool_history", span, columns=wanted),
+        warehouse.read("raw_defillama_pools", span, columns=(*wanted, "stablecoin")),
+        span.days(),
+    )
+    absent = absent_days(~np.isnan(observed["apy"]))[-len(window) :]
+    column = pd.Index(observed.ids).get_indexer(list(pools.ids))
+    counted = np.full((len(window), len(pools.ids)), GONE_DAYS, dtype=np.int64)
+    counted[:, column >= 0] = np.minimum(absent[:, column[column >= 0]], GONE_DAYS)
+    return counted
 
 
 def _prices(warehouse: Warehouse, tokens: tuple[str, ...], window: Window) -> tuple[FloatArray, IntArray, FloatArray]:
-    """Last close, its age in days, last market cap, each (T, K); price 0 and age NEVER before the first."""
-    rows = warehouse.read(
-        "token_daily",
-        Window(date(1970, 1, 1), window.end),
-        columns=("date", "token", "close_usd", "market_cap_usd"),
-    )
+    """Last close, its age in days, last market cap, each (T, K); price 0 and age NEVER before the first.
+
+    From the raw candles, which reach back before the window: a price is carried into it.
+    """
+    rows = token_candles(warehouse.read("raw_coinmarketcap_ohlcv", Window(date(1970, 1, 1), window.end)))
     rows = rows[rows["token"].isin(tokens)]
     first = window.start if not len(rows) else min(window.start, rows["date"].min().date())
     days = Window(first, window.end).days()
@@ -320,27 +359,10 @@ def _age(observed: BoolArray) -> IntArray:
     return np.where(last >= 0, steps - last, NEVER)
 
 
-def _on_list(entries: pd.DataFrame, tokens: tuple[str, ...], days: DayArray) -> BoolArray:
-    """(T, K) on the list at the end of the day."""
-    index = {token: position for position, token in enumerate(tokens)}
-    on_list = np.zeros((len(days), len(tokens)), dtype=bool)
-    ends = np.array([np.datetime64(end_of(day.astype(date)), "us") for day in days])
-    for row in entries[entries["token"].isin(tokens)].itertuples():
-        removed_at = np.datetime64("NaT") if pd.isna(row.removed_at) else np.datetime64(row.removed_at, "us")
-        on_list[:, index[row.token]] |= (ends >= np.datetime64(row.added_at, "us")) & ~(ends >= removed_at)
-    return on_list
-
-
-def _iceboxed(warehouse: Warehouse, tokens: tuple[str, ...], window: Window) -> BoolArray:
-    rows = warehouse.read("icebox_tokens", window)
-    inside = rows[rows["status"] != "left"].assign(inside=True)
-    return _Grid(window.days(), tokens, "token").of(inside, "inside", False)
-
-
 def _gas(warehouse: Warehouse, window: Window, max_age_days: int) -> tuple[FloatArray, FloatArray, IntArray]:
     """(T,) gas price in gwei and ETH price (the forecast where the day has none), and the age of the data."""
     span = Window(window.start - timedelta(days=max_age_days + 1), window.end)
-    rows = warehouse.read("gas_fees_daily", span)
+    rows = daily_gas(hourly_gas(warehouse.read("raw_ethgastracker_hourly_gas_data", span)))
     days = span.days()
     values = np.full((len(days), 2), np.nan)
     row_of = (rows["date"].to_numpy().astype("datetime64[D]") - days[0]).astype(int)

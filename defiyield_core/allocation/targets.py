@@ -7,22 +7,26 @@ Does not belong here: choosing the targets (see `policies`), the best plan (see 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from defiyield_core.allocation.execute import execute
+from defiyield_core.allocation.plan import hold_rows
 from defiyield_core.allocation.problem import WALLET, AllocationDecision, AllocationProblem, Transaction
-from defiyield_core.units import FloatArray, growth_over
+from defiyield_core.units import BoolArray, FloatArray, growth_over
 
 _BISECTIONS = 50
+_ROUNDING_SHARE = 1e-15
+"""Of AUM: a few times the rounding of one sum. Larger slack would be found and used by the bisection."""
 
 
 def move_to(problem: AllocationProblem, target_usd: FloatArray) -> AllocationDecision:
     """Trade towards the targets as far as rules and cash allow.
 
     A move smaller than `min_transaction_value` is left out (but a full exit). Pools that must exit are left, tokens
-    that must be converted are. Deposits are scaled down together until they and every cost fit the cash.
+    that must be converted are (unless no cash pays for it; a note says so). No deposit goes into a pool with a token
+    that may not be converted into. Deposits are scaled down together until they and every cost fit the cash.
 
     Args:
         target_usd: (n,) wanted value of each position.
@@ -34,17 +38,27 @@ def move_to(problem: AllocationProblem, target_usd: FloatArray) -> AllocationDec
     book = _Book(problem, problem.wallet_usd.copy())
     held_usd = problem.position_usd
     floor = problem.parameters.min_transaction_value
+    notes: list[str] = []
     for pool in range(len(problem.pool_ids)):
         out = held_usd[pool] if problem.must_exit[pool] else held_usd[pool] - target_usd[pool]
         full = out >= held_usd[pool] * (1 - 1e-12)
         if problem.withdrawable[pool] and held_usd[pool] > 0 and out > 0 and (full or out >= floor):
-            book.withdraw(pool, 1.0 if full else out / held_usd[pool])
+            paid = book.withdraw(pool, 1.0 if full else out / held_usd[pool])
+            if problem.must_exit[pool] and not paid:
+                notes.append(f"{problem.pool_ids[pool]} must be left, but no cash pays the gas")
     for token in np.flatnonzero(problem.forced_target >= 0):
         book.convert(int(token), int(problem.forced_target[token]), float(book.cash_usd[token]), all_of_it=True)
-    wanted = np.where(problem.depositable & ~problem.must_exit, np.maximum(target_usd - held_usd, 0.0), 0.0)
+    wanted = np.where(_open_to_deposits(problem), np.maximum(target_usd - held_usd, 0.0), 0.0)
     wanted[wanted < floor] = 0.0
     _deposit(book, _affordable(book, wanted, floor))
-    return _decision(problem, book)
+    return _decision(problem, book, tuple(notes))
+
+
+def _open_to_deposits(problem: AllocationProblem) -> BoolArray:
+    """(n,) depositable, not to be left, and no token of it is off limits."""
+    usable = problem.convertible_into & (problem.forced_target < 0)
+    tokens = np.array([all(usable[token] for token in members) for members in problem.pool_tokens], dtype=bool)
+    return np.asarray(problem.depositable & ~problem.must_exit & tokens)
 
 
 @dataclass
@@ -58,26 +72,36 @@ class _Book:
     def copy(self) -> _Book:
         return _Book(self.problem, self.cash_usd.copy(), list(self.rows))
 
-    def withdraw(self, pool: int, fraction: float) -> None:
-        """Each token of the position, pro rata; skipped when no wallet token could pay the gas."""
-        problem = self.problem
-        tokens = [t for t in problem.pool_tokens[pool] if problem.positions[pool, t] > 0]
-        arriving = {t: problem.positions[pool, t] * fraction * problem.token_prices[t] for t in tokens}
-        cost = problem.gas.withdrawal_usd * len(tokens)
-        if self.cash_usd.max(initial=0.0) + max(arriving.values()) < cost:
-            return
-        for token in sorted(tokens, key=lambda t: -arriving[t]):
+    @property
+    def rounding_usd(self) -> float:
+        """What counts as nothing."""
+        return _ROUNDING_SHARE * self.problem.aum_usd
+
+    def withdraw(self, pool: int, fraction: float) -> bool:
+        """Each token of the position, pro rata, gas out of the largest balance; False when a leg cannot be paid."""
+        problem, gas = self.problem, self.problem.gas.withdrawal_usd
+        taken = fraction * problem.positions[pool]
+        arriving = taken * problem.token_prices
+        legs = sorted(np.flatnonzero(taken).tolist(), key=lambda token: -arriving[token])
+        cash = self.cash_usd.copy()
+        for token in legs:
+            cash[token] += arriving[token]
+            if cash.max() < gas:
+                return False
+            cash[np.argmax(cash)] -= gas
+        for token in legs:
             self.cash_usd[token] += arriving[token]
-            self._row(
-                "WITHDRAWAL", problem.pool_ids[pool], WALLET, token, token, arriving[token], problem.gas.withdrawal_usd
-            )
+            self._row("WITHDRAWAL", problem.pool_ids[pool], WALLET, token, token, arriving[token], gas)
+            # The very amount: dollars and back may leave dust behind.
+            self.rows[-1] = replace(self.rows[-1], amount=float(taken[token]))
+        return True
 
     def convert(self, source: int, target: int, usd: float, *, all_of_it: bool = False) -> bool:
         """Swap `usd` of the source, fees paid in the source; with `all_of_it` the fees come out of `usd`."""
         rate, gas = self.problem.parameters.conversion_rate, self.problem.gas.conversion_usd
         if all_of_it:
             usd = (usd - gas) / (1 + rate)
-        if usd <= 0 or self.cash_usd[source] < usd * (1 + rate) + gas - 1e-9:
+        if usd <= 0 or self.cash_usd[source] < usd * (1 + rate) + gas - self.rounding_usd:
             return False
         self.cash_usd[source] -= usd
         self.cash_usd[target] += usd
@@ -169,28 +193,32 @@ def _deposit(book: _Book, deposits_usd: FloatArray) -> bool:
     for source, target, usd in _conversions(book, need):
         if not book.convert(source, target, usd):
             return False
-    if (book.cash_usd < need - 1e-9).any():
+    if (book.cash_usd < need - book.rounding_usd).any():
         return False
     for pool in pools:
         book.deposit(int(pool), float(deposits_usd[pool]), payer)
-    return bool((book.cash_usd >= -1e-9).all())
+    return bool((book.cash_usd >= -book.rounding_usd).all())
 
 
 def _conversions(book: _Book, need: FloatArray) -> Iterator[tuple[int, int, float]]:
     """Source, target and dollars: each shortage met from the largest surplus first."""
     rate, gas = book.problem.parameters.conversion_rate, book.problem.gas.conversion_usd
-    for target in np.flatnonzero(need > book.cash_usd + 1e-9):
-        while need[target] - book.cash_usd[target] > 1e-9:
+    nothing = book.rounding_usd
+    for target in np.flatnonzero(need > book.cash_usd + nothing):
+        while need[target] - book.cash_usd[target] > nothing:
             spare = book.cash_usd - need
             source = int(np.argmax(spare))
             usable = (spare[source] - gas) / (1 + rate)
-            if usable <= 1e-9:
+            if usable <= nothing:
                 break
             yield source, int(target), float(min(usable, need[target] - book.cash_usd[target]))
 
 
-def _decision(problem: AllocationProblem, book: _Book) -> AllocationDecision:
-    wallet, positions = execute(problem, tuple(book.rows))
+def _decision(problem: AllocationProblem, book: _Book, notes: tuple[str, ...]) -> AllocationDecision:
+    pools = {pool: index for index, pool in enumerate(problem.pool_ids)}
+    touched = {pools.get(place, -1) for row in book.rows for place in (row.from_location, row.to_location)}
+    plan = (*book.rows, *hold_rows(problem, touched, len(book.rows) + 1))
+    wallet, positions = execute(problem, plan)
     growth = growth_over(problem.apy, problem.parameters.horizon_days)
     gas = sum(row.gas_cost_usd for row in book.rows)
     conversion = sum(row.conversion_cost_usd for row in book.rows)
@@ -198,7 +226,7 @@ def _decision(problem: AllocationProblem, book: _Book) -> AllocationDecision:
         status="optimal" if book.rows else "held",
         wallet=wallet,
         positions=positions,
-        transactions=tuple(book.rows),
+        transactions=plan,
         gas_usd=gas,
         conversion_usd=conversion,
         objective_usd=float((positions @ problem.token_prices) @ growth) - gas - conversion,
@@ -206,4 +234,5 @@ def _decision(problem: AllocationProblem, book: _Book) -> AllocationDecision:
         gap_bps=float("nan"),
         hold_objective_usd=float(problem.position_usd @ growth),
         binding=tuple("rule of the policy" for _ in problem.pool_ids),
+        notes=notes,
     )

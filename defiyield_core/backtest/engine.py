@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,6 +15,7 @@ from defiyield_core.portfolio.runner import OnDay, PortfolioRun, check_warmup, f
 from defiyield_core.portfolio.spec import PortfolioSpec
 from defiyield_core.settings import Settings
 from defiyield_core.sources.port import Source, open_source
+from defiyield_core.universe.lists import seed_lists
 from defiyield_core.warehouse.port import Warehouse, open_warehouse
 
 
@@ -49,11 +51,20 @@ def decision_window(source: Source, spec: PortfolioSpec, start: date | None, end
     return Window(first, last)
 
 
-def load_range(settings: Settings, window: Window, *, source: Source | None = None) -> LoadedRange:
-    """Ingest, process and forecast a window into memory. Data before the window is warm-up."""
+def load_range(
+    settings: Settings, window: Window, *, source: Source | None = None, specs: Iterable[PortfolioSpec] = ()
+) -> LoadedRange:
+    """Ingest, process and forecast a window into memory. Data before the window is warm-up.
+
+    Args:
+        specs: portfolios that will run and may differ from their files; forecasts and eligibility are computed for
+            their parameters too.
+    """
     begun = time.perf_counter()
     chosen = source or open_source(settings.source)
-    context = StepContext(open_warehouse("memory:"), chosen, settings)
+    also = tuple(spec.parameters for spec in specs)
+    context = StepContext(open_warehouse("memory:"), chosen, settings, also)
+    seed_lists(context.warehouse)
     warnings: list[str] = []
     for step in STEPS:
         warnings.extend(execute(step, context, window).warnings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,12 @@ def handle(arguments: argparse.Namespace, settings: Settings) -> int:
         parse_day(arguments.start, "--start") if arguments.start else None,
         parse_day(arguments.end, "--end") if arguments.end else None,
     )
-    loaded = load_range(settings, window, source=source)
+    loaded = load_range(settings, window, source=source, specs=(spec,))
     timed = run_range(loaded, spec, DayCounter(spec.name, len(window)))
     for other in others:
         run_range(loaded, other, DayCounter(other.name, len(window)))
+    for warning in dict.fromkeys((*loaded.warnings, *timed.run.warnings)):
+        print(f"warning: {warning}", file=sys.stderr)
     outputs = collect(loaded, spec, timed, [other.name for other in others])
     timings = {
         "load_seconds": loaded.seconds,

@@ -12,7 +12,7 @@ from defiyield_core.errors import ConfigurationError
 from defiyield_core.notify import daily_message, notifier_from_environment, render_text
 from defiyield_core.pipeline.registry import STEPS
 from defiyield_core.pipeline.step import PHASES, StepContext, execute
-from defiyield_core.portfolio.runner import check_warmup, run_portfolio
+from defiyield_core.portfolio.runner import begun_part, check_warmup, run_portfolio
 from defiyield_core.portfolio.spec import PortfolioSpec, find_portfolio, load_portfolios
 from defiyield_core.settings import Settings
 from defiyield_core.sources.port import open_source
@@ -63,8 +63,13 @@ def _check_dates(context: StepContext, window: Window) -> None:
 
 def _portfolios(arguments: argparse.Namespace, settings: Settings) -> list[PortfolioSpec]:
     if arguments.portfolio:
-        return [find_portfolio(settings.portfolios, name) for name in arguments.portfolio]
-    return list(load_portfolios(settings.portfolios).values())
+        chosen = [find_portfolio(settings.portfolios, name) for name in arguments.portfolio]
+        for spec in chosen:
+            if spec.source not in (None, settings.source):
+                raise ConfigurationError(f"portfolio {spec.name} takes its data from {spec.source}: give --source")
+        return chosen
+    known = load_portfolios(settings.portfolios).values()
+    return [spec for spec in known if spec.source in (None, settings.source)]
 
 
 def _run_steps(context: StepContext, window: Window, phase: str) -> None:
@@ -81,7 +86,13 @@ def _run_steps(context: StepContext, window: Window, phase: str) -> None:
 def _allocate(context: StepContext, specs: list[PortfolioSpec], window: Window, resume: bool) -> bool:
     all_ok = True
     for spec in specs:
-        run = run_portfolio(context, spec, window, resume=resume)
+        part = begun_part(spec, context.source.first_day, window)
+        if part is None:
+            print(f"allocate  {spec.name:<26} begins on {spec.first_day}")
+            continue
+        run = run_portfolio(context, spec, part, resume=resume)
+        for warning in run.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         for warning in run.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         last = run.daily.iloc[-1]
@@ -97,6 +108,8 @@ def _allocate(context: StepContext, specs: list[PortfolioSpec], window: Window, 
 def _report(context: StepContext, specs: list[PortfolioSpec], day: date) -> None:
     notifier = notifier_from_environment()
     for spec in specs:
+        if begun_part(spec, context.source.first_day, Window(day, day)) is None:
+            continue
         message = daily_message(context.warehouse, spec.name, day)
         if not notifier.send(message):
             print(f"warning: the message of {spec.name} could not be delivered", file=sys.stderr)

@@ -17,7 +17,6 @@ from defiyield_core.panel import days_between, to_panel
 from defiyield_core.parameters import Parameters
 from defiyield_core.pipeline.step import Step, StepContext, StepResult
 from defiyield_core.pipeline.universe_steps import read_candles, read_gas, read_observations, since, written
-from defiyield_core.portfolio.spec import load_portfolios
 from defiyield_core.universe.eligibility import Verdicts, judge
 from defiyield_core.universe.facts import distinct_tokens, pool_days, token_days, with_forecasts
 from defiyield_core.universe.metrics import CARRY_DAYS, ROW_DAYS
@@ -29,7 +28,7 @@ _ABSENCE_DAYS = ROW_DAYS + FRESH_DAYS + 1
 
 def needed_forecasts(context: StepContext) -> tuple[list[Forecaster], list[int]]:
     """Forecasters and horizons of all portfolios, with the baselines and one day always among them."""
-    chosen = [spec.parameters for spec in load_portfolios(context.settings.portfolios).values()]
+    chosen = context.parameters_in_use()
     names = sorted({*ALWAYS, *(p.forecaster for p in chosen)})
     return [find_forecaster(name) for name in names], sorted({1, *(horizon_of(p) for p in chosen)})
 
@@ -59,8 +58,7 @@ def _gas_forecasts(context: StepContext, window: Window) -> StepResult:
 
 def rulesets(context: StepContext) -> dict[str, Parameters]:
     """The distinct eligibility rules of the portfolios, by id."""
-    chosen = [spec.parameters for spec in load_portfolios(context.settings.portfolios).values()]
-    return dict(sorted({p.ruleset: p for p in chosen}.items()))
+    return dict(sorted({p.ruleset: p for p in context.parameters_in_use()}.items()))
 
 
 def _eligible_pools(context: StepContext, window: Window) -> StepResult:

@@ -78,7 +78,7 @@ def candidate_pools(context: StepContext, window: Window) -> list[str]:
     )
     pools = seen[seen["stablecoin"]]
     if context.source.last_day is None and len(pools):
-        chains = {spec.parameters.chain for spec in load_portfolios(context.settings.portfolios).values()}
+        chains = {parameters.chain for parameters in context.parameters_in_use()}
         protocols = set(list_entries(context.warehouse, "protocols")["protocol"])
         newest = pools.drop_duplicates("pool_id", keep="last")
         usable = newest["chain"].isin(chains) & newest["project"].isin(protocols)

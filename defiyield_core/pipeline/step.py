@@ -9,6 +9,8 @@ from typing import Literal
 import pandas as pd
 
 from defiyield_core.calendar import Window
+from defiyield_core.parameters import Parameters
+from defiyield_core.portfolio.spec import load_portfolios
 from defiyield_core.settings import Settings
 from defiyield_core.sources.port import Source
 from defiyield_core.warehouse.port import TableWrite, Warehouse
@@ -19,11 +21,20 @@ PHASES: tuple[Phase, ...] = ("ingest", "process", "forecast", "allocate", "repor
 
 @dataclass(frozen=True)
 class StepContext:
-    """What steps may touch."""
+    """What steps may touch.
+
+    Attributes:
+        also: parameters in use besides those of the portfolio files (a backtest with overrides).
+    """
 
     warehouse: Warehouse
     source: Source
     settings: Settings
+    also: tuple[Parameters, ...] = ()
+
+    def parameters_in_use(self) -> list[Parameters]:
+        """Of every portfolio file, and `also`: what forecasts, rulesets and chains must be computed for."""
+        return [*(spec.parameters for spec in load_portfolios(self.settings.portfolios).values()), *self.also]
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,7 @@ from defiyield_core.history import MarketView
 from defiyield_core.parameters import GAS_UNITS, Parameters
 from defiyield_core.portfolio.state import PortfolioState
 from defiyield_core.units import BoolArray, FloatArray, IntArray, gas_leg_usd
-
-GONE_AFTER_DAYS = 3
-"""Days in a row without a row, source up, after which a pool counts as gone."""
+from defiyield_core.universe.eligibility import GONE_DAYS
 
 
 @dataclass(frozen=True)
@@ -92,11 +90,10 @@ def frame_problem(view: MarketView, state: PortfolioState, parameters: Parameter
     under `exit` what is held of it leaves and is converted, under `hold` it is frozen.
     """
     held: BoolArray = np.asarray((state.positions > 0).any(axis=1))
-    gone = held & (state.absent_days >= GONE_AFTER_DAYS)
-    holds_iced: BoolArray = np.asarray((state.positions[:, ~view.on_peg] > 0).any(axis=1))
     target = escape_token(view)
     exit_iced = parameters.icebox_policy == "exit" and target >= 0
-    depositable = selected(view, view.depositable & ~gone, parameters.pool_selection)
+    must_exit, withdrawable = _exits(view, state, parameters, exit_iced)
+    depositable = selected(view, view.depositable & ~must_exit, parameters.pool_selection)
     pools = np.flatnonzero(depositable | held)
     frozen_tokens = ~view.on_peg if not exit_iced else np.zeros(len(view.tokens), dtype=bool)
     in_wallet = (state.wallet > 0) & view.approved & ~frozen_tokens
@@ -106,9 +103,6 @@ def frame_problem(view: MarketView, state: PortfolioState, parameters: Parameter
     if exit_iced and (needed & ~view.on_peg).any():
         needed[target] = True
     tokens = np.flatnonzero(needed & (view.price_usd > 0))
-    must_exit = (view.must_exit | gone)[pools] & held[pools]
-    if not exit_iced:
-        must_exit &= ~holds_iced[pools] | gone[pools]
     problem = AllocationProblem(
         as_of=view.day,
         tokens=tuple(view.tokens[token] for token in tokens),
@@ -124,13 +118,30 @@ def frame_problem(view: MarketView, state: PortfolioState, parameters: Parameter
         tvl_usd=np.nan_to_num(np.where(np.isfinite(view.forecast_tvl_usd), view.forecast_tvl_usd, view.tvl_usd)[pools]),
         group=view.group[pools],
         depositable=depositable[pools],
-        withdrawable=np.ones(len(pools), dtype=bool) if exit_iced else ~holds_iced[pools] | gone[pools],
-        must_exit=must_exit,
+        withdrawable=withdrawable[pools],
+        must_exit=must_exit[pools],
         positions=state.positions[np.ix_(pools, tokens)],
         gas=gas_costs(view, parameters),
         parameters=parameters,
     )
     return Framed(problem, pools, tokens)
+
+
+def _exits(
+    view: MarketView, state: PortfolioState, parameters: Parameters, exit_iced: bool
+) -> tuple[BoolArray, BoolArray]:
+    """(P,) positions that must be left, and those that may be: under `hold` what holds an iceboxed token stays.
+
+    Under `exit` without a token to flee to, such a position stays too, whatever else speaks against its pool: the view
+    does not tell the icebox from the other hard reasons.
+    """
+    held: BoolArray = np.asarray((state.positions > 0).any(axis=1))
+    gone = held & (state.absent_days >= GONE_DAYS)
+    holds_iced: BoolArray = np.asarray((state.positions[:, ~view.on_peg] > 0).any(axis=1))
+    must_exit = held & (view.must_exit | gone)
+    if parameters.icebox_policy == "exit" and not exit_iced:
+        must_exit &= ~holds_iced | gone
+    return must_exit, must_exit | exit_iced | ~holds_iced
 
 
 def _expected_apy(view: MarketView, pools: IntArray) -> FloatArray:

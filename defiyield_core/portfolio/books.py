@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from defiyield_core import __version__
-from defiyield_core.calendar import Window, utc_now
+from defiyield_core.calendar import Window, end_of, utc_now
 from defiyield_core.contracts import table
 from defiyield_core.history import MarketHistory
 from defiyield_core.policies.port import Decided
@@ -23,6 +23,7 @@ from defiyield_core.portfolio.day import ClosedDay
 from defiyield_core.portfolio.spec import PortfolioSpec
 from defiyield_core.portfolio.state import state_rows
 from defiyield_core.units import DAYS_PER_YEAR, exact_sum
+from defiyield_core.universe.lists import as_of
 from defiyield_core.warehouse.port import TableWrite
 
 Row = tuple[object, ...]
@@ -45,11 +46,15 @@ def decision_id(spec: PortfolioSpec, day: date) -> str:
 
 @dataclass
 class Books:
-    """Rows collected over the days of a chunk, in the column order of each table."""
+    """Rows collected over the days of a chunk, in the column order of each table.
+
+    Attributes:
+        lists: rows of `blacklisted_tokens` and `approved_protocols`, of which each day keeps its own snapshot.
+    """
 
     spec: PortfolioSpec
     market: MarketHistory
-    snapshots: Mapping[str, tuple[str, ...]]
+    lists: Mapping[str, pd.DataFrame]
     ytd_growth: float = 1.0
     ytd_year: int = 0
     rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in PORTFOLIO_DAY_TABLES})
@@ -124,8 +129,8 @@ class Books:
             self.spec.policy,
             json.dumps(self.spec.parameters.model_dump(), sort_keys=True),
             json.dumps(list(tokens[self.market.approved[t]])),
-            json.dumps(list(self.snapshots["blacklisted_tokens"])),
-            json.dumps(list(self.snapshots["approved_protocols"])),
+            json.dumps(as_of(self.lists["blacklisted_tokens"], end_of(closed.state.day))),
+            json.dumps(as_of(self.lists["approved_protocols"], end_of(closed.state.day))),
             json.dumps(list(tokens[self.market.iceboxed[t]])),
             closed.status,
             closed.reason,

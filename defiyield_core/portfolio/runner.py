@@ -6,6 +6,7 @@ Belongs here: loading the market and the state, the loop in chunks, the watermar
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -16,7 +17,7 @@ from defiyield_core.calendar import Window, end_of
 from defiyield_core.contracts import table
 from defiyield_core.contracts.schema import conform
 from defiyield_core.errors import ConfigurationError, DataError
-from defiyield_core.history import load_market
+from defiyield_core.history import MarketHistory, load_market
 from defiyield_core.pipeline.step import StepContext
 from defiyield_core.policies.registry import policy_for
 from defiyield_core.portfolio.books import Books, decision_id
@@ -94,13 +95,13 @@ def run_portfolio(
     """
     warehouse = context.warehouse
     todo = _remaining(warehouse, spec, window) if resume else window
-    fingerprint = ""
-    for chunk in todo.chunks(chunk_days) if todo else ():
-        fingerprint = _run_chunk(warehouse, spec, chunk, on_day)
+    markets = [_run_chunk(warehouse, spec, chunk, on_day) for chunk in (todo.chunks(chunk_days) if todo else ())]
+    fingerprint = hashlib.sha256("".join(seen for seen, _ in markets).encode()).hexdigest()[:16] if markets else ""
+    left_out = markets[0][1] if markets else ()
     daily = warehouse.read("portfolio_daily", window, scope={"portfolio": spec.name})
     approved = as_of(warehouse.read("approved_tokens"), end_of(window.end))
     differences = wallet_differences(warehouse, spec.name, spec.addresses, approved, window.end)
-    return PortfolioRun(spec.name, window, todo, daily, fingerprint, differences)
+    return PortfolioRun(spec.name, window, todo, daily, fingerprint, (*left_out, *differences))
 
 
 def _remaining(warehouse: Warehouse, spec: PortfolioSpec, window: Window) -> Window | None:
@@ -117,7 +118,16 @@ def _remaining(warehouse: Warehouse, spec: PortfolioSpec, window: Window) -> Win
     return None
 
 
-def _run_chunk(warehouse: Warehouse, spec: PortfolioSpec, chunk: Window, on_day: OnDay | None) -> str:
+def begun_part(spec: PortfolioSpec, data_begin: date, asked: Window) -> Window | None:
+    """The part of the window on which the portfolio exists; None when it has not begun by its end."""
+    first = asked.start if spec.first_day is None else first_decision_day(spec, data_begin)
+    return Window(max(first, asked.start), asked.end) if first <= asked.end else None
+
+
+def _run_chunk(
+    warehouse: Warehouse, spec: PortfolioSpec, chunk: Window, on_day: OnDay | None
+) -> tuple[str, tuple[str, ...]]:
+    """Compute and write a chunk; the fingerprint of its market, and what people should know about the wallet."""
     before = chunk.start - timedelta(days=1)
     stored = _closing_rows(warehouse, spec, before)
     market = load_market(
@@ -129,7 +139,8 @@ def _run_chunk(warehouse: Warehouse, spec: PortfolioSpec, chunk: Window, on_day:
     )
     wallet = observed_wallet(warehouse, spec.addresses, chunk.start) or spec.wallet
     state = state_from_rows(stored, market) if len(stored) else starting_state(before, wallet, market)
-    books = Books(spec, market, _snapshots(warehouse, chunk.start), *_year_to_date(warehouse, spec, before))
+    lists = {name: warehouse.read(name) for name in ("blacklisted_tokens", "approved_protocols")}
+    books = Books(spec, market, lists, *_year_to_date(warehouse, spec, before))
     policy = policy_for(spec.policy, spec.parameters, spec.policy_options)
     for day in chunk:
         opened = open_day(state, market, day, spec.parameters, spec.flows.get(day, {}))
@@ -140,7 +151,19 @@ def _run_chunk(warehouse: Warehouse, spec: PortfolioSpec, chunk: Window, on_day:
             on_day(day, row)
     outdated = _outdated_watermark(warehouse, spec, chunk.end, state_rows(spec.name, state, market))
     warehouse.replace((*books.writes(chunk), *outdated))
-    return market.fingerprint()
+    return market.fingerprint(), () if len(stored) or spec.addresses else _left_out(spec, market)
+
+
+def _left_out(spec: PortfolioSpec, market: MarketHistory) -> tuple[str, ...]:
+    """Warnings about wallet tokens that do not count, on the market's first day."""
+    warnings = []
+    for token, amount in sorted(spec.wallet.items()):
+        index = market.tokens.index(token)
+        if amount > 0 and not market.approved[0, index]:
+            warnings.append(f"portfolio {spec.name}: {amount:,.2f} {token} stay outside: it is not an approved token")
+        elif amount > 0 and market.price_usd[0, index] <= 0:
+            warnings.append(f"portfolio {spec.name}: {amount:,.2f} {token} count as nothing: it has no price yet")
+    return tuple(warnings)
 
 
 def _closing_rows(warehouse: Warehouse, spec: PortfolioSpec, day: date) -> pd.DataFrame:
@@ -180,11 +203,3 @@ def _year_to_date(warehouse: Warehouse, spec: PortfolioSpec, before: date) -> tu
     if not len(rows):
         return 1.0, 0
     return 1.0 + float(rows["realised_ytd_yield"].iloc[0]), before.year
-
-
-def _snapshots(warehouse: Warehouse, day: date) -> dict[str, tuple[str, ...]]:
-    moment = end_of(day)
-    return {
-        "blacklisted_tokens": tuple(as_of(warehouse.read("blacklisted_tokens"), moment)),
-        "approved_protocols": tuple(as_of(warehouse.read("approved_protocols"), moment)),
-    }

@@ -5,6 +5,7 @@ Belongs here: the frozen `PortfolioSpec`, reading and refusing files. Does not b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -77,7 +78,7 @@ def load_portfolio(path: Path) -> PortfolioSpec:
     try:
         content = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"portfolio file {path}: cannot be read: {error}") from error
+        raise ConfigurationError(f"portfolio file {path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ConfigurationError(f"portfolio file {path}: expected a mapping of fields")
     try:
@@ -97,13 +98,21 @@ def load_portfolio(path: Path) -> PortfolioSpec:
         description=file.description,
         policy=file.policy,
         parameters=chosen,
-        wallet={token.upper(): amount for token, amount in file.wallet.items()},
+        wallet=_by_name(file.wallet, f"portfolio file {path}: wallet"),
         policy_options=file.policy_options,
         first_day=file.first_day,
         source=file.source,
         addresses=tuple(address.lower() for address in file.addresses),
-        flows={day: {t.upper(): a for t, a in tokens.items()} for day, tokens in file.flows.items()},
+        flows={day: _by_name(sums, f"portfolio file {path}: flows of {day}") for day, sums in file.flows.items()},
     )
+
+
+def _by_name(amounts: Mapping[str, float], where: str) -> dict[str, float]:
+    """Amounts by upper-case token; refused when a token stands there twice or an amount is not finite."""
+    named = {token.upper(): amount for token, amount in amounts.items()}
+    if len(named) < len(amounts) or not all(math.isfinite(amount) for amount in named.values()):
+        raise ConfigurationError(f"{where}: every token once, with a finite amount (got {dict(amounts)})")
+    return named
 
 
 def load_portfolios(folder: Path) -> dict[str, PortfolioSpec]:

@@ -75,13 +75,13 @@ def token_days(
         tokens=tokens,
         approved=on_list(approved, "token", tokens, window),
         blacklisted=on_list(blacklisted, "token", tokens, window),
-        iceboxed=_iceboxed(tokens, window, approved, icebox),
+        iceboxed=iceboxed_days(tokens, window, approved, icebox),
         priced=(newest_observed(panel["close_usd"]) >= 0)[at:],
         market_cap_usd=np.where(usable, newest_cap, np.nan)[at:],
     )
 
 
-def _iceboxed(tokens: ObjectArray, window: Window, approved: pd.DataFrame, icebox: pd.DataFrame) -> BoolArray:
+def iceboxed_days(tokens: ObjectArray, window: Window, approved: pd.DataFrame, icebox: pd.DataFrame) -> BoolArray:
     """(n_days, n) in the icebox, itself or (by an entry that stands on the day) the token it wraps."""
     wrappers = approved[approved["wraps"].notna()]
     names = np.array(sorted({*tokens, *wrappers["wraps"]}), dtype=object)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from defiyield_core.portfolio.runner import run_portfolio
 from defiyield_core.portfolio.spec import find_portfolio
 from defiyield_core.settings import Settings
 from defiyield_core.sources.port import open_source
+from defiyield_core.universe.lists import change_list
+from defiyield_core.warehouse.port import TableWrite
 
 SETTINGS = Settings.from_environment({}, source="simulated:11")
 BASELINE = find_portfolio(SETTINGS.portfolios, "baseline")
@@ -155,6 +157,43 @@ def test_a_day_that_closes_differently_takes_back_the_days_after_it():
     richer = replace(BASELINE, wallet={"USDC": 2_000_000.0})
     run_portfolio(fresh.context, richer, same)
     assert len(fresh.warehouse.days("completed_days", scope={"subject": "baseline"})) == 4
+
+
+@pytest.mark.parametrize("changed", [{"pool_apy_limit": 0.02}, {"horizon_days": 30}, {"forecaster": "persistence"}])
+def test_overrides_that_no_portfolio_file_has_still_find_forecasts_and_pools(changed):
+    spec = BASELINE.with_overrides(changed)
+    short = load_range(SETTINGS, Window(START, START + timedelta(days=1)), specs=(spec,))
+    assert set(run_range(short, spec).run.daily["n_positions"]) - {0}
+
+
+def test_the_fingerprint_covers_the_data_of_every_chunk():
+    fresh = load_range(SETTINGS, Window(START, START + timedelta(days=5)))
+
+    def fingerprint() -> str:
+        return run_portfolio(fresh.context, BASELINE, fresh.window, chunk_days=3).fingerprint
+
+    before = fingerprint()
+    assert fingerprint() == before
+    forecasts = fresh.warehouse.read("pool_forecasts")
+    first_day = forecasts["date"] == pd.Timestamp(START)
+    forecasts.loc[first_day, "tvl_usd"] *= 1.01
+    fresh.warehouse.replace((TableWrite("pool_forecasts", forecasts, fresh.window),))
+    assert fingerprint() != before
+
+
+def test_every_day_keeps_the_lists_as_they_stood_on_it():
+    fresh = load_range(SETTINGS, Window(START, START + timedelta(days=2)))
+    moment = datetime.combine(START + timedelta(days=1), time(12))
+    change_list(fresh.warehouse, "protocols", "add", "new-protocol", "me", "test", moment)
+    run_portfolio(fresh.context, BASELINE, fresh.window)
+    snapshots = rows(fresh, "allocation_parameters")["approved_protocols"]
+    assert ["new-protocol" in json.loads(names) for names in snapshots] == [False, True, True]
+
+
+def test_a_wallet_token_that_does_not_count_is_told():
+    fresh = load_range(SETTINGS, Window(START, START))
+    run = run_range(fresh, replace(BASELINE, wallet={"USDC": 1000.0, "TYPO": 5.0})).run
+    assert run.warnings == ("portfolio baseline: 5.00 TYPO stay outside: it is not an approved token",)
 
 
 def test_outputs_hold_what_the_readme_promises(loaded, baseline_run, tmp_path: Path):

@@ -127,3 +127,19 @@ def test_what_is_wrong_is_said_in_one_line(home: Path, arguments: list[str], wor
     )
     assert done.returncode == 2
     assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+def test_a_portfolio_does_not_begin_before_its_first_day(home: Path, tmp_path: Path, monkeypatch, capsys):
+    folder = tmp_path / "portfolios"
+    folder.mkdir()
+    (folder / "late.yaml").write_text("name: late\nwallet: {USDC: 1000000}\nfirst_day: 2025-02-06\n")
+    (folder / "other.yaml").write_text("name: other\nwallet: {USDC: 1000000}\nsource: simulated:99\n")
+    monkeypatch.setenv("DEFIYIELD_PORTFOLIOS", str(folder))
+    assert main(["run", "--date", "2025-02-05"]) == 0
+    assert "begins on 2025-02-06" in capsys.readouterr().out
+    assert main(["run", "--date", "2025-02-05", "--until", "2025-02-06"]) == 0
+    stored = open_warehouse(f"duckdb:{home / 'simulated.duckdb'}").read("portfolio_daily")
+    assert [(row.portfolio, str(row.date.date())) for row in stored.itertuples()] == [("late", "2025-02-06")]
+    capsys.readouterr()
+    assert main(["run", "--date", "2025-02-06", "--portfolio", "other"]) == 2
+    assert "takes its data from simulated:99" in capsys.readouterr().err

@@ -7,6 +7,8 @@ from datetime import date
 import numpy as np
 
 from defiyield_core.history import MarketHistory, PoolBook
+from defiyield_core.universe.eligibility import GONE_DAYS
+from defiyield_core.universe.observations import absent_days
 
 FIRST = date(2025, 3, 1)
 TOKENS = ("DAI", "USDC", "USDT")
@@ -31,7 +33,6 @@ def market(days: int = 5, **changes: np.ndarray) -> MarketHistory:
         "filled_apy": apy.copy(),
         "filled_tvl_usd": np.full(shape, 1e8),
         "flagged": np.zeros(shape, dtype=bool),
-        "source_up": np.ones(days, dtype=bool),
         "group": np.ones(shape, dtype=np.int64),
         "depositable": np.ones(shape, dtype=bool),
         "must_exit": np.zeros(shape, dtype=bool),
@@ -49,4 +50,6 @@ def market(days: int = 5, **changes: np.ndarray) -> MarketHistory:
         "gas_age_days": np.zeros(days, dtype=np.int64),
     }
     values.update(changes)
+    observed = np.isfinite(np.asarray(values["observed_apy"]))
+    values.setdefault("absent_days", np.minimum(absent_days(observed), GONE_DAYS))
     return MarketHistory(**values)  # type: ignore[arg-type]

@@ -50,7 +50,7 @@ def test_a_missing_row_and_a_flagged_rate_accrue_nothing():
 
 
 def test_a_day_without_any_source_is_no_absence():
-    silent = market(observed_apy=np.full((5, 4), np.nan), source_up=np.zeros(5, dtype=bool))
+    silent = market(observed_apy=np.full((5, 4), np.nan))
     opened = open_day(holding(0, 1, 1000.0), silent, FIRST, RULES, {})
     assert opened.state.absent_days[0] == 0 and opened.no_data[0]
 
@@ -84,6 +84,22 @@ def test_external_flows_are_booked_and_an_overdraft_is_refused():
     assert opened.flows_usd.sum() == 25.0
     with pytest.raises(LedgerError, match=r"takes 60\.00 USDC but the wallet holds 50\.00"):
         open_day(holding(0, 1, 1000.0, wallet=50.0), market(), FIRST, RULES, {"USDC": -60.0})
+
+
+def test_a_deposit_of_a_token_that_is_not_approved_is_refused():
+    unapproved = market(approved=np.tile(np.array([False, True, True]), (5, 1)))
+    with pytest.raises(LedgerError, match="DAI, which is not an approved token"):
+        open_day(holding(0, 1, 1000.0), unapproved, FIRST, RULES, {"DAI": 25.0})
+
+
+def test_a_pool_that_was_already_silent_when_bought_is_gone_on_its_own_third_day():
+    rules = RULES.with_overrides({"gone_haircut": 0.1})
+    silent = market(observed_apy=np.tile(np.array([np.nan, 0.06, 0.07, 0.08]), (5, 1)))
+    bought_on_its_second = replace(holding(0, 1, 1000.0), day=FIRST + timedelta(days=1))
+    opened = open_day(bought_on_its_second, silent, FIRST + timedelta(days=2), rules, {})
+    assert opened.state.absent_days[0] == 3 and opened.state.position_usd[0] == 900.0
+    after = open_day(opened.state, silent, FIRST + timedelta(days=3), rules, {})
+    assert after.state.position_usd[0] == 900.0
 
 
 def test_stale_gas_stops_the_decision_and_the_portfolio_holds_and_accrues():
