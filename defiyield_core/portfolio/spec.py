@@ -21,6 +21,14 @@ from defiyield_core.parameters import Parameters, parameters
 WARMUP_DAYS = 34
 """Days of data before a portfolio's first decision: 30 of rolling statistics, 3 of a gap carried, 1 for the change."""
 MINIMUM_WARMUP_DAYS = 30
+SHARED_FIELDS = tuple(
+    name
+    for name in Parameters.model_fields
+    if name.startswith(("icebox_low", "icebox_close", "icebox_recovery", "group1_max_abs", "group2_max_abs"))
+    or name.endswith(("_std_7d", "_std_30d"))
+    or name == "min_history_days"
+)
+"""Thresholds of the tables `pool_groups` and `icebox_tokens`, which all portfolios read."""
 
 
 class _PortfolioFile(BaseModel):
@@ -64,9 +72,24 @@ class PortfolioSpec:
     flows: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> PortfolioSpec:
-        """A copy with some parameters replaced (the command line's `--set`)."""
-        values = {**self.__dict__, "parameters": self.parameters.with_overrides(overrides)}
+        """A copy with some parameters replaced (the command line's `--set`).
+
+        Raises:
+            ConfigurationError: a value is wrong, or it is one that all portfolios share.
+        """
+        values = {**self.__dict__, "parameters": _own(self.parameters.with_overrides(overrides))}
         return PortfolioSpec(**values)
+
+
+def _own(chosen: Parameters) -> Parameters:
+    """The parameters, refused when they change what is computed once for all portfolios: risk groups and icebox."""
+    shared = parameters()
+    changed = [name for name in SHARED_FIELDS if getattr(chosen, name) != getattr(shared, name)]
+    if changed:
+        raise ConfigurationError(
+            f"{', '.join(changed)}: risk groups and the icebox are the same for every portfolio: no override"
+        )
+    return chosen
 
 
 def load_portfolio(path: Path) -> PortfolioSpec:
@@ -83,7 +106,7 @@ def load_portfolio(path: Path) -> PortfolioSpec:
         raise ConfigurationError(f"portfolio file {path}: expected a mapping of fields")
     try:
         file = _PortfolioFile(**content)
-        chosen = parameters(file.preset, file.overrides)
+        chosen = _own(parameters(file.preset, file.overrides))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

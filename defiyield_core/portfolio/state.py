@@ -77,9 +77,12 @@ def starting_state(day: date, wallet: Mapping[str, float], market: MarketHistory
 
 
 def state_rows(portfolio: str, state: PortfolioState, market: MarketHistory) -> list[tuple[object, ...]]:
-    """Rows of `portfolio_state`, in the order of its columns."""
+    """Rows of `portfolio_state`, in the order of its columns; an empty portfolio has one of amount 0, so that it goes on
+    being empty and does not begin again.
+    """
     rows: list[tuple[object, ...]] = []
-    for token in np.flatnonzero(state.wallet):
+    in_wallet = np.flatnonzero(state.wallet)
+    for token in in_wallet if len(in_wallet) or state.positions.any() else [0]:
         price = float(state.price_usd[token])
         rows.append((portfolio, state.day, WALLET, market.tokens[token], float(state.wallet[token]), price, 0, np.nan))
     for pool, token in zip(*np.nonzero(state.positions), strict=True):

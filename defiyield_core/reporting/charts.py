@@ -21,7 +21,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DayLocator
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, MaxNLocator, PercentFormatter
 
@@ -29,6 +29,7 @@ from defiyield_core.reporting.metrics import by_day, drawdown, forecast_apy, rea
 from defiyield_core.units import FloatArray
 
 SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c7a1f")
+_FEW_DAYS = 4.0
 INK, MUTED, GRID, PAPER, IDLE = "#1b2330", "#5d6878", "#dfe3e9", "#ffffff", "#b9c0ca"
 CSS_VARIABLES: dict[str, str] = {
     INK: "--ink",
@@ -228,7 +229,10 @@ def _finish(figure: Figure, axes: Axes, style: ChartStyle) -> Figure:
     axes.tick_params(colors=MUTED, labelsize=points, length=0)
     axes.tick_params(axis="x", length=4, color=MUTED)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5 if style.height_px < 450 else 7))
-    locator = AutoDateLocator(minticks=3, maxticks=7 if style.width_px >= 700 else 4)
+    first, last = axes.get_xlim()
+    # A few days leave no room for three ticks that are whole days.
+    days = AutoDateLocator(minticks=3, maxticks=7 if style.width_px >= 700 else 4)
+    locator = DayLocator() if last - first < _FEW_DAYS else days
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(
         ConciseDateFormatter(locator, formats=_DATES, zero_formats=_FIRST_DATES, show_offset=False)

@@ -51,7 +51,7 @@ class Source(Protocol):
     def last_day(self) -> date | None: ...
 
     def pool_snapshots(self, window: Window) -> Fetched:
-        """Rows of `raw_defillama_pools`. Live: only for a day that ended less than 6 hours ago (else no rows, a warning)."""
+        """Rows of `raw_defillama_pools`. Live: only for a day that ended within the last 6 hours (else a warning)."""
         ...
 
     def pool_history(self, window: Window, pool_ids: Sequence[str]) -> Fetched:

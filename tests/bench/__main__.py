@@ -1,7 +1,7 @@
 """`make bench`: run every measurement and write docs/benchmarks.md and var/benchmarks.json.
 
-Each `bench_*` module has `run() -> Measurements`. Timings are medians of several runs on this machine: compare ratios, and
-single numbers only with the same machine.
+Each `bench_*` module has `run() -> list[Measurement]`. Timings are medians of several runs on this machine: compare
+ratios, and single numbers only with the same machine.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ def report(results: dict[str, list[Measurement]]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`. Medians; the machine was "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}.",
+        f"Written by `make bench`. Medians, on {os.cpu_count()} cores, Python {platform.python_version()}.",
     ]
     for name, rows in results.items():
         lines += ["", f"## {name.removeprefix('bench_').capitalize()}", "", "| what | measured | unit | asked for |"]

@@ -134,6 +134,11 @@ def test_holding_through_a_depeg_sells_nothing():
     assert closed.gas_usd == 0.0
 
 
+def test_an_empty_portfolio_leaves_a_row():
+    empty = holding(0, 1, 0.0)
+    assert [row[4] for row in state_rows("p", empty, market())] == [0.0]
+
+
 def test_a_state_survives_its_rows():
     import pandas as pd
 

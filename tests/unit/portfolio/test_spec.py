@@ -35,6 +35,7 @@ def test_the_shipped_portfolios_load_and_their_policies_exist():
         ("name: a\nwallet: {USDC: 1}\nflows: {2025-01-01: {DAI: .inf}}", "finite"),
         ("name: a\nwallet: {USDC: 1}\noverrides: {min_pool: 2}", "min_pool"),
         ("name: a\nwallet: {USDC: 1}\npreset: bold", "bold"),
+        ("name: a\nwallet: {USDC: 1}\noverrides: {icebox_low_depth: 0.5}", "icebox_low_depth.*every portfolio"),
         ("name: a\nwallet: {USDC: 1}\ncolour: red", "colour"),
         ("- a list", "mapping"),
         ("name: [", "cannot be read"),
