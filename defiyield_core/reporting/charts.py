@@ -188,9 +188,16 @@ def to_svg(figure: Figure, *, name: str, title: str) -> str:
 class UsdFormatter(Formatter):
     """`$1.004M`, `$250k`, `$80`: as many decimals as tell every tick exactly."""
 
+    def __init__(self) -> None:
+        self._ticks: FloatArray = np.empty(0)
+
+    def set_locs(self, locs: Sequence[float]) -> None:
+        """Called by matplotlib with all ticks before it asks for their texts."""
+        self._ticks = np.asarray(locs, dtype=float)
+
     def __call__(self, x: float, pos: int | None = None) -> str:
         """The text of one tick."""
-        ticks = np.asarray(self.locs if len(self.locs) else [x], dtype=float)
+        ticks = self._ticks if len(self._ticks) else np.array([x])
         largest = float(np.abs(ticks).max())
         unit, suffix = next((u, s) for u, s in ((1e9, "B"), (1e6, "M"), (1e4, "k"), (0.0, "")) if largest >= u)
         unit = {"k": 1e3, "": 1.0}.get(suffix, unit)
