@@ -77,8 +77,9 @@ def starting_state(day: date, wallet: Mapping[str, float], market: MarketHistory
 
 
 def state_rows(portfolio: str, state: PortfolioState, market: MarketHistory) -> list[tuple[object, ...]]:
-    """Rows of `portfolio_state`, in the order of its columns; an empty portfolio has one of amount 0, so that it goes on
-    being empty and does not begin again.
+    """Rows of `portfolio_state`, in the order of its columns.
+
+    An empty portfolio has one row of amount 0, so that it goes on being empty and does not begin again.
     """
     rows: list[tuple[object, ...]] = []
     in_wallet = np.flatnonzero(state.wallet)
