@@ -36,7 +36,7 @@ def run() -> list[Measurement]:
         window = Window(parse_day(first or ""), parse_day(last or ""))
         deployment = DeploymentResource(source=settings.source, warehouse=settings.warehouse, home=home)
         defs = build_defs(settings=settings, resource_overrides={RESOURCE_KEY: deployment})
-        data = dg.AssetSelection.groups("raw", "universe", "forecasts")
+        data = dg.AssetSelection.groups("raw", "lists", "universe", "forecasts", "eligibility")
         portfolio = dg.AssetSelection.assets(*([["baseline", name] for name in OUTPUTS]))
         with open_instance(settings) as instance:
             for what, selection, target in (
