@@ -67,7 +67,10 @@ class ProgressLines:
 
 def main() -> int:
     """Run the demo; the exit code: 0 done, 1 when the run failed, 2 for a setting that is wrong."""
-    logging.getLogger("defiyield_core").setLevel(logging.ERROR)
+    # The messages of the days are in the UI and the tear sheets; here they would drown the progress.
+    logger = logging.getLogger("defiyield_core")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         return _run(Settings.from_environment())
     except DefiYieldError as error:
@@ -78,6 +81,8 @@ def main() -> int:
             "\ndemo: stopped; what was committed stays, and running it again goes over the same days", file=sys.stderr
         )
         return 130
+    finally:
+        logger.setLevel(before)
 
 
 def _run(settings: Settings) -> int:
