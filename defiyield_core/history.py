@@ -27,7 +27,7 @@ from defiyield_core.universe.eligibility import GONE_DAYS
 from defiyield_core.universe.facts import iceboxed_days, on_list
 from defiyield_core.universe.gas import daily_gas, hourly_gas
 from defiyield_core.universe.metrics import ROW_DAYS
-from defiyield_core.universe.observations import FRESH_DAYS, absent_days, pool_observations
+from defiyield_core.universe.observations import REFERENCE_DAYS, absent_days, pool_observations
 from defiyield_core.universe.prices import token_candles
 from defiyield_core.warehouse.port import Warehouse
 
@@ -301,7 +301,7 @@ def _all_priced(pools: PoolBook, price: FloatArray) -> BoolArray:
 
 def _absent_days(warehouse: Warehouse, window: Window, pools: PoolBook) -> IntArray:
     """(T, P) by the same rule and from the same days as eligibility's, up to GONE_DAYS (also for a pool unseen)."""
-    span = Window(window.start - timedelta(days=ROW_DAYS + FRESH_DAYS + 1), window.end)
+    span = Window(window.start - timedelta(days=ROW_DAYS + REFERENCE_DAYS + 1), window.end)
     wanted = ("date", "pool_id", "apy", "tvl_usd")
     observed = pool_observations(
         warehouse.read("raw_defillama_pool_history", span, columns=wanted),

@@ -20,9 +20,9 @@ from defiyield_core.pipeline.universe_steps import read_candles, read_gas, read_
 from defiyield_core.universe.eligibility import Verdicts, judge
 from defiyield_core.universe.facts import distinct_tokens, pool_days, token_days, with_forecasts
 from defiyield_core.universe.metrics import CARRY_DAYS, ROW_DAYS
-from defiyield_core.universe.observations import FRESH_DAYS
+from defiyield_core.universe.observations import REFERENCE_DAYS
 
-_ABSENCE_DAYS = ROW_DAYS + FRESH_DAYS + 1
+_ABSENCE_DAYS = ROW_DAYS + REFERENCE_DAYS + 1
 """Days before a window that decide how long a pool has been absent in it."""
 
 

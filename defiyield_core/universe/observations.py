@@ -14,7 +14,9 @@ from defiyield_core.panel import Panel, lagged, newest_observed, to_panel
 from defiyield_core.units import BoolArray, IntArray
 
 FRESH_DAYS = 3
-"""A gap is carried forward, and a pool counts as reporting, for at most this many days."""
+"""A gap is carried forward for at most this many days."""
+REFERENCE_DAYS = 14
+"""Days whose pools a day is held against, to tell an outage that lets a few pools through from pools that are gone."""
 SOURCE_UP_SHARE = 0.5
 """The source counts as up on a day when at least this share of the reporting pools has a row."""
 
@@ -39,12 +41,12 @@ def pool_observations(history: pd.DataFrame, snapshots: pd.DataFrame, days: DayA
 def source_is_up(observed: BoolArray) -> BoolArray:
     """(n_days,) whether the source as a whole reported.
 
-    It did when at least half of the pools that had a row in the 3 days before have one today (any row will do when
+    It did when at least half of the pools that had a row in the 14 days before have one today (any row will do when
     there were none). A day on which the source is down is no pool's absence.
     """
     values = np.where(observed, 1.0, np.nan)
     reporting = np.zeros_like(observed)
-    for lag in range(1, FRESH_DAYS + 1):
+    for lag in range(1, REFERENCE_DAYS + 1):
         reporting |= ~np.isnan(lagged(values, lag, 0))
     still_there = (observed & reporting).sum(axis=1)
     return np.asarray(observed.any(axis=1) & (still_there >= SOURCE_UP_SHARE * reporting.sum(axis=1)))

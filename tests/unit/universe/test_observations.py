@@ -49,6 +49,13 @@ def test_a_source_that_lost_most_pools_at_once_was_not_up() -> None:
     assert absent_days(observed).max() == 0
 
 
+def test_a_partial_outage_of_a_week_makes_no_pool_absent() -> None:
+    observed = np.ones((20, 10), dtype=bool)
+    observed[10:17, 2:] = False
+    assert not source_is_up(observed)[10:17].any()
+    assert absent_days(observed)[16].max() == 0
+
+
 def test_a_pool_that_comes_back_is_not_absent() -> None:
     observed = np.ones((5, 3), dtype=bool)
     observed[1:3, 0] = False
