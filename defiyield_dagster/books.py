@@ -7,21 +7,21 @@ Belongs here: reading the tables and naming the days that do not add up. Does no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 
 from defiyield_core.calendar import Window, as_day
-from defiyield_core.portfolio.day import IDENTITY_TOLERANCE_USD
+from defiyield_core.portfolio.day import identity_tolerance_usd
 from defiyield_core.portfolio.state import WALLET
 from defiyield_core.warehouse.port import Warehouse
 from defiyield_dagster.plausibility import Finding
 
 
 def book_findings(warehouse: Warehouse, portfolio: str, window: Window) -> list[Finding]:
-    """Every day and identity of the window that does not hold to 1e-6 USD, and every gap between days."""
+    """Every day and identity of the window that does not hold (to `identity_tolerance_usd`), and every gap between days and tables."""
     wider = Window(window.start - timedelta(days=1), window.end)
     scope = {"portfolio": portfolio}
     return broken_identities(
@@ -45,7 +45,8 @@ def broken_identities(
 
     - open + accrual + revaluation + flows - gas - conversion = close;
     - positions + wallet = close, idle = wallet, and the ledger's values add up to the close;
-    - open = the close of the day before.
+    - open = the close of the day before;
+    - whoever has a state, positions or a ledger on a day has that day's row.
     """
     rows = daily.sort_values("date").set_index("date")
     inside = rows.loc[rows.index >= pd.Timestamp(window.start)]
@@ -71,9 +72,21 @@ def broken_identities(
         for day, gap in follows.items()
         if pd.notna(gap) and gap != pd.Timedelta(days=1)
     ]
+    tables = {"portfolio_state": state, "asset_allocations": positions, "daily_ledger": ledger}
+    found += _without_daily_row(window, inside.index, tables)
     for left_name, left, right_name, right in comparisons:
         found.extend(_unequal(left_name, left, right_name, right, follows))
     return sorted(found, key=lambda finding: (finding.day, finding.text))
+
+
+def _without_daily_row(window: Window, days: pd.Index, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
+    """Days of the window on which a table has rows and `portfolio_daily` has none: no identity was looked at there."""
+    missing = pd.DatetimeIndex(window.days()).difference(days)
+    return [
+        Finding(as_day(day), f"{name} has rows, portfolio_daily has none")
+        for name, rows in tables.items()
+        for day in missing.intersection(pd.DatetimeIndex(rows["date"].unique()))
+    ]
 
 
 def _by_day(values: pd.Series, days: pd.Series, index: pd.Index) -> pd.Series:
@@ -85,7 +98,7 @@ def _unequal(
 ) -> Sequence[Finding]:
     difference = (left - right).to_numpy(dtype=float)
     with np.errstate(invalid="ignore"):
-        broken = ~(np.abs(difference) <= IDENTITY_TOLERANCE_USD)
+        broken = ~(np.abs(difference) <= identity_tolerance_usd(np.abs(right.to_numpy(dtype=float))))
     if right_name == "yesterday's close":  # the first stored day has none
         broken &= follows.notna().to_numpy()
     return [

@@ -17,7 +17,7 @@ from defiyield_core.history import MarketHistory, MarketView
 from defiyield_core.parameters import Parameters
 from defiyield_core.policies.port import Decided, Policy
 from defiyield_core.portfolio.state import PortfolioState
-from defiyield_core.units import BoolArray, FloatArray, daily_growth, exact_sum
+from defiyield_core.units import BoolArray, FloatArray, Number, daily_growth, exact_sum
 from defiyield_core.universe.eligibility import GONE_DAYS
 
 IDENTITY_TOLERANCE_USD = 1e-6
@@ -186,6 +186,11 @@ def _fees_by_token(decided: Decided, market: MarketHistory) -> FloatArray:
     return fees
 
 
+def identity_tolerance_usd(value_usd: Number) -> Number:
+    """How far two sides of an identity of this size may be apart: 1e-6 USD, or what floats of the size cannot tell."""
+    return np.maximum(IDENTITY_TOLERANCE_USD, ROUNDING_SHARE * value_usd)
+
+
 def _assert_identity(day: ClosedDay) -> None:
     opened = day.opened
     expected = (
@@ -197,7 +202,7 @@ def _assert_identity(day: ClosedDay) -> None:
         - day.conversion_usd
     )
     gap = expected - day.state.aum_usd
-    if not abs(gap) <= max(IDENTITY_TOLERANCE_USD, ROUNDING_SHARE * opened.aum_open_usd):
+    if not abs(gap) <= identity_tolerance_usd(opened.aum_open_usd):
         raise LedgerError(
             f"{day.state.day}: open + accrual + revaluation + flows - costs is {expected:.6f} USD but the close is "
             f"{day.state.aum_usd:.6f} USD ({gap:+.2e})"

@@ -82,3 +82,13 @@ def test_a_missing_day_between_two_is_found() -> None:
     frames["daily"]["date"] = [MON - pd.Timedelta(days=1), TUE]
     found = [str(finding) for finding in broken_identities(Window(TUE.date(), TUE.date()), **frames)]
     assert found == ["2025-03-04: the day before is not stored"]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_day_whose_own_row_is_gone_is_found_by_the_rows_that_are_left(lost: int) -> None:
+    frames = two_days()
+    frames["daily"] = frames["daily"].drop(index=lost)
+    found = [str(finding) for finding in broken_identities(WINDOW, **frames)]
+    day = (MON, TUE)[lost].date()
+    tables = ("asset_allocations", "daily_ledger", "portfolio_state")
+    assert found == [f"{day}: {table} has rows, portfolio_daily has none" for table in tables]
