@@ -21,7 +21,7 @@ from defiyield_dagster.plausibility import Finding
 
 
 def book_findings(warehouse: Warehouse, portfolio: str, window: Window) -> list[Finding]:
-    """Every day and identity of the window that does not hold (to `identity_tolerance_usd`), and every gap between days and tables."""
+    """Every day and identity of the window that does not hold (`identity_tolerance_usd`), and every gap in the days."""
     wider = Window(window.start - timedelta(days=1), window.end)
     scope = {"portfolio": portfolio}
     return broken_identities(
