@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from defiyield_core.errors import ConfigurationError, WarehouseError
-from defiyield_core.warehouse.port import open_warehouse
+from defiyield_core.warehouse.opening import open_warehouse
 from defiyield_core.warehouse.postgres_url import PostgresUrl
 from defiyield_dagster.dbt_models import project_folder
 

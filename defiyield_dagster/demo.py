@@ -19,8 +19,8 @@ from defiyield_core.errors import ConfigurationError, DefiYieldError
 from defiyield_core.reporting.inputs import read_report_inputs
 from defiyield_core.reporting.summary import summary_text
 from defiyield_core.settings import Settings
-from defiyield_core.sources.port import open_source
-from defiyield_core.warehouse.port import open_warehouse
+from defiyield_core.sources.opening import open_source
+from defiyield_core.warehouse.opening import open_warehouse
 from defiyield_dagster import last_demo
 from defiyield_dagster.assets.reports import tear_sheet_path
 from defiyield_dagster.build import build_defs, deployed_portfolios

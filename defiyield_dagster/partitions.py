@@ -20,7 +20,7 @@ from dagster._core.storage.tags import (
 from defiyield_core.calendar import Window, parse_day
 from defiyield_core.portfolio.spec import WARMUP_DAYS
 from defiyield_core.settings import Settings
-from defiyield_core.sources.port import open_source
+from defiyield_core.sources.opening import open_source
 
 START_VARIABLE = "DEFIYIELD_PARTITIONS_START"
 LIVE_START = date(2025, 1, 1)

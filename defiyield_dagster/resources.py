@@ -14,8 +14,9 @@ from pydantic import PrivateAttr
 from defiyield_core.notify import Notifier, notifier_from_environment
 from defiyield_core.pipeline.step import StepContext
 from defiyield_core.settings import Settings
-from defiyield_core.sources.port import Source, open_source
-from defiyield_core.warehouse.port import open_warehouse
+from defiyield_core.sources.opening import open_source
+from defiyield_core.sources.port import Source
+from defiyield_core.warehouse.opening import open_warehouse
 
 RESOURCE_KEY = "deployment"
 

@@ -14,9 +14,11 @@ from defiyield_core.pipeline.step import StepContext, execute
 from defiyield_core.portfolio.runner import OnDay, PortfolioRun, check_warmup, first_decision_day, run_portfolio
 from defiyield_core.portfolio.spec import PortfolioSpec
 from defiyield_core.settings import Settings
-from defiyield_core.sources.port import Source, open_source
+from defiyield_core.sources.opening import open_source
+from defiyield_core.sources.port import Source
 from defiyield_core.universe.lists import seed_lists
-from defiyield_core.warehouse.port import Warehouse, open_warehouse
+from defiyield_core.warehouse.opening import open_warehouse
+from defiyield_core.warehouse.port import Warehouse
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from defiyield_core.portfolio.spec import PortfolioSpec, find_portfolio, load_po
 from defiyield_core.reporting.inputs import BENCHMARKS
 from defiyield_core.reporting.summary import summary_text
 from defiyield_core.settings import Settings
-from defiyield_core.sources.port import open_source
+from defiyield_core.sources.opening import open_source
 
 
 def register(commands: Any) -> None:

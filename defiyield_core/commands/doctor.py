@@ -11,8 +11,8 @@ from defiyield_core.calendar import Window
 from defiyield_core.errors import DefiYieldError
 from defiyield_core.portfolio.spec import load_portfolios
 from defiyield_core.settings import Settings
-from defiyield_core.sources.port import open_source
-from defiyield_core.warehouse.port import open_warehouse
+from defiyield_core.sources.opening import open_source
+from defiyield_core.warehouse.opening import open_warehouse
 
 OPTIONAL_KEYS = {
     "COINMARKETCAP_API_KEY": "token candles; without it prices are DefiLlama's closes",

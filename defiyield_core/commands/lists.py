@@ -10,7 +10,7 @@ from typing import Any
 from defiyield_core.calendar import end_of, parse_day, utc_now
 from defiyield_core.settings import Settings
 from defiyield_core.universe.lists import LIST_KINDS, change_list, list_entries, seed_lists
-from defiyield_core.warehouse.port import open_warehouse
+from defiyield_core.warehouse.opening import open_warehouse
 
 
 def register(commands: Any) -> None:

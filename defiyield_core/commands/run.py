@@ -15,8 +15,8 @@ from defiyield_core.pipeline.step import PHASES, StepContext, execute
 from defiyield_core.portfolio.runner import begun_part, check_warmup, run_portfolio
 from defiyield_core.portfolio.spec import PortfolioSpec, find_portfolio, load_portfolios
 from defiyield_core.settings import Settings
-from defiyield_core.sources.port import open_source
-from defiyield_core.warehouse.port import open_warehouse
+from defiyield_core.sources.opening import open_source
+from defiyield_core.warehouse.opening import open_warehouse
 
 
 def register(commands: Any) -> None:

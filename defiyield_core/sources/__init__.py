@@ -4,6 +4,7 @@ Belongs here: fetching and parsing. Parsers are pure functions from a payload to
 Does not belong here: judging pools, writing tables.
 """
 
-from defiyield_core.sources.port import Fetched, Source, open_source
+from defiyield_core.sources.opening import open_source
+from defiyield_core.sources.port import Fetched, Source
 
 __all__ = ["Fetched", "Source", "open_source"]

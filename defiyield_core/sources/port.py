@@ -13,7 +13,6 @@ from typing import Protocol
 import pandas as pd
 
 from defiyield_core.calendar import Window
-from defiyield_core.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -73,29 +72,3 @@ class Source(Protocol):
     def account_transactions(self, window: Window, addresses: Sequence[str]) -> Fetched:
         """Rows of `raw_etherscan_account_transactions`."""
         ...
-
-
-def open_source(spec: str) -> Source:
-    """The source behind `simulated[:SEED]`, `recorded:DIR` or `live`.
-
-    Raises:
-        ConfigurationError: another form, a seed that is no whole number, or a directory that is not there.
-    """
-    kind, _, rest = spec.partition(":")
-    if kind == "simulated":
-        from defiyield_core.sources.simulated import SimulatedSource
-
-        try:
-            seed = int(rest) if rest else 7
-        except ValueError:
-            raise ConfigurationError(f"the seed '{rest}' of source '{spec}' is not a whole number") from None
-        return SimulatedSource(seed)
-    if kind == "recorded" and rest:
-        from defiyield_core.sources.recorded import RecordedSource
-
-        return RecordedSource(rest)
-    if spec == "live":
-        from defiyield_core.sources.live import LiveSource
-
-        return LiveSource.from_environment()
-    raise ConfigurationError(f"source '{spec}' is not understood: use simulated[:SEED], recorded:DIR or live")

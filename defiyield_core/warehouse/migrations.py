@@ -132,7 +132,7 @@ def applied_migrations(connection: Any) -> dict[str, str]:
 def main() -> int:
     """Migrate the warehouse that the environment names (DEFIYIELD_WAREHOUSE)."""
     from defiyield_core.settings import Settings
-    from defiyield_core.warehouse.port import open_warehouse
+    from defiyield_core.warehouse.opening import open_warehouse
 
     try:
         warehouse = open_warehouse(Settings.from_environment().warehouse)

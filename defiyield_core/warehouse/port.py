@@ -15,7 +15,6 @@ from typing import Protocol
 import pandas as pd
 
 from defiyield_core.calendar import Window
-from defiyield_core.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -63,26 +62,3 @@ class Warehouse(Protocol):
     def describe(self) -> str:
         """Where it is, for people; no secrets."""
         ...
-
-
-def open_warehouse(url: str) -> Warehouse:
-    """The warehouse behind a URL: `memory:`, `duckdb:PATH`, or `postgresql://...`.
-
-    Raises:
-        ConfigurationError: the URL is of none of these forms.
-    """
-    if url == "memory:":
-        from defiyield_core.warehouse.memory import MemoryWarehouse
-
-        return MemoryWarehouse()
-    if url.startswith("duckdb:") and url != "duckdb:":
-        from defiyield_core.warehouse.duckdb import DuckDBWarehouse
-
-        return DuckDBWarehouse(url.removeprefix("duckdb:"))
-    if url.startswith(("postgresql://", "postgres://", "postgresql+psycopg2://")):
-        from defiyield_core.warehouse.postgres import PostgresWarehouse
-
-        return PostgresWarehouse(url)
-    raise ConfigurationError(
-        f"warehouse '{url.split('@')[-1]}' is not understood: use duckdb:PATH, postgresql://... or memory:"
-    )

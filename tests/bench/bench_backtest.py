@@ -9,7 +9,7 @@ from pathlib import Path
 from defiyield_core.backtest.engine import decision_window, load_range, run_range
 from defiyield_core.portfolio.spec import find_portfolio
 from defiyield_core.settings import Settings
-from defiyield_core.sources.port import open_source
+from defiyield_core.sources.opening import open_source
 from tests.bench.measure import Measurement, recorded_folder
 
 

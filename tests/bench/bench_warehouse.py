@@ -10,7 +10,8 @@ from typing import Any
 
 from defiyield_core.calendar import Window, end_of
 from defiyield_core.sources import defillama
-from defiyield_core.warehouse.port import TableWrite, Warehouse, open_warehouse
+from defiyield_core.warehouse.opening import open_warehouse
+from defiyield_core.warehouse.port import TableWrite, Warehouse
 from tests.bench.measure import Measurement, median_seconds
 
 POOLS = 20_000

@@ -19,7 +19,7 @@ from defiyield_core.errors import DataError
 from defiyield_core.portfolio.runner import run_portfolio
 from defiyield_core.portfolio.spec import find_portfolio
 from defiyield_core.settings import Settings
-from defiyield_core.sources.port import open_source
+from defiyield_core.sources.opening import open_source
 from defiyield_core.universe.lists import change_list
 from defiyield_core.warehouse.port import TableWrite
 

@@ -15,7 +15,7 @@ from defiyield_core.calendar import Window, parse_day
 from defiyield_core.cli import main
 from defiyield_core.portfolio.spec import find_portfolio
 from defiyield_core.settings import Settings
-from defiyield_core.warehouse.port import open_warehouse
+from defiyield_core.warehouse.opening import open_warehouse
 
 
 @pytest.fixture

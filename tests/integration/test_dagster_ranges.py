@@ -12,8 +12,8 @@ from defiyield_core.pipeline.registry import STEPS
 from defiyield_core.pipeline.step import StepContext, execute
 from defiyield_core.portfolio.runner import run_portfolio
 from defiyield_core.portfolio.spec import load_portfolios
-from defiyield_core.sources.port import open_source
-from defiyield_core.warehouse.port import open_warehouse
+from defiyield_core.sources.opening import open_source
+from defiyield_core.warehouse.opening import open_warehouse
 from defiyield_dagster.launch import launch_range
 from defiyield_dagster.progress import DayDone, Finished
 from tests.unit.dagster.deployment import BOOKS, HOLD, assert_same_rows, day, deploy, stored_rows

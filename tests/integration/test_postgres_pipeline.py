@@ -15,8 +15,8 @@ from defiyield_core.pipeline.step import StepContext, execute
 from defiyield_core.portfolio.runner import run_portfolio
 from defiyield_core.portfolio.spec import find_portfolio
 from defiyield_core.settings import Settings
-from defiyield_core.sources.port import open_source
-from defiyield_core.warehouse.port import open_warehouse
+from defiyield_core.sources.opening import open_source
+from defiyield_core.warehouse.opening import open_warehouse
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ from defiyield_core.backtest.engine import decision_window, load_range, run_rang
 from defiyield_core.calendar import Window
 from defiyield_core.portfolio.spec import find_portfolio
 from defiyield_core.settings import Settings
-from defiyield_core.sources.port import open_source
-from defiyield_core.warehouse.port import open_warehouse
+from defiyield_core.sources.opening import open_source
+from defiyield_core.warehouse.opening import open_warehouse
 from defiyield_dagster.build import build_defs
 from defiyield_dagster.instance import open_instance
 from defiyield_dagster.launch import launch_range

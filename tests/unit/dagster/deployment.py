@@ -15,7 +15,8 @@ from defiyield_core.contracts import TABLES, table
 from defiyield_core.portfolio.spec import WARMUP_DAYS
 from defiyield_core.settings import Settings
 from defiyield_core.sources.simulated import EPOCH
-from defiyield_core.warehouse.port import Warehouse, open_warehouse
+from defiyield_core.warehouse.opening import open_warehouse
+from defiyield_core.warehouse.port import Warehouse
 from defiyield_dagster.assets.steps import PHASE_TAG
 from defiyield_dagster.build import build_defs
 from defiyield_dagster.profiles import PROFILES

@@ -9,7 +9,8 @@ import pytest
 
 from defiyield_core.calendar import Window
 from defiyield_core.contracts import table
-from defiyield_core.warehouse.port import TableWrite, Warehouse, open_warehouse
+from defiyield_core.warehouse.opening import open_warehouse
+from defiyield_core.warehouse.port import TableWrite, Warehouse
 from defiyield_dagster.partitions import window_of_run
 from defiyield_dagster.schedules import days_due
 from tests.unit.dagster.deployment import Deployment, day, deploy

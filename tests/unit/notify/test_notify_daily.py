@@ -22,7 +22,8 @@ from defiyield_core.notify import (
     render_text,
 )
 from defiyield_core.units import daily_growth
-from defiyield_core.warehouse.port import TableWrite, Warehouse, open_warehouse
+from defiyield_core.warehouse.opening import open_warehouse
+from defiyield_core.warehouse.port import TableWrite, Warehouse
 from tests.unit.notify.server import Answer, webhook
 from tests.unit.reporting.sample_frames import DAYS, START, sample_tables
 

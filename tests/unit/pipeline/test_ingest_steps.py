@@ -15,7 +15,7 @@ from defiyield_core.pipeline.step import StepContext, execute
 from defiyield_core.settings import Settings
 from defiyield_core.sources.port import Fetched
 from defiyield_core.sources.simulated import SimulatedSource
-from defiyield_core.warehouse.port import open_warehouse
+from defiyield_core.warehouse.opening import open_warehouse
 
 DAY = date(2025, 2, 10)
 WINDOW = Window(DAY, DAY + timedelta(days=2))

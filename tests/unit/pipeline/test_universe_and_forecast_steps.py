@@ -18,9 +18,10 @@ from defiyield_core.pipeline.forecast_steps import FORECAST_STEPS, rulesets
 from defiyield_core.pipeline.step import StepContext, execute
 from defiyield_core.pipeline.universe_steps import UNIVERSE_STEPS
 from defiyield_core.settings import Settings
-from defiyield_core.sources.port import open_source
+from defiyield_core.sources.opening import open_source
 from defiyield_core.universe.lists import change_list
-from defiyield_core.warehouse.port import TableWrite, Warehouse, open_warehouse
+from defiyield_core.warehouse.opening import open_warehouse
+from defiyield_core.warehouse.port import TableWrite, Warehouse
 
 STEPS = (*UNIVERSE_STEPS, *FORECAST_STEPS)
 FIRST, N_DAYS = date(2025, 1, 1), 60

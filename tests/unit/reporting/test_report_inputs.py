@@ -13,7 +13,8 @@ from defiyield_core.errors import DataError
 from defiyield_core.reporting import read_report_inputs
 from defiyield_core.reporting.days import days_not_ok, worst_days
 from defiyield_core.reporting.inputs import comparison, label_of, pool_labels, positions_on, protocol_shares
-from defiyield_core.warehouse.port import TableWrite, open_warehouse
+from defiyield_core.warehouse.opening import open_warehouse
+from defiyield_core.warehouse.port import TableWrite
 from tests.unit.reporting.sample_frames import DAYS, PORTFOLIOS, START, sample_report, sample_tables
 
 WINDOW = Window(START, START + timedelta(days=DAYS - 1))

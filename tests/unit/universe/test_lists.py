@@ -19,7 +19,8 @@ from defiyield_core.universe.lists import (
     seed_lists,
     seed_writes,
 )
-from defiyield_core.warehouse.port import Warehouse, open_warehouse
+from defiyield_core.warehouse.opening import open_warehouse
+from defiyield_core.warehouse.port import Warehouse
 
 MAY, JUNE, JULY = (datetime(2025, month, 1) for month in (5, 6, 7))
 
