@@ -24,11 +24,6 @@ class Flows:
     withdrawals_usd: FloatArray
     conversions_usd: Mapping[tuple[int, int], float]
 
-    @property
-    def is_empty(self) -> bool:
-        """Nothing moves."""
-        return not (self.deposits_usd.any() or self.withdrawals_usd.any() or self.conversions_usd)
-
 
 def balances_before_fees(problem: AllocationProblem, limits: Limits, flows: Flows) -> FloatArray:
     """(m,) USD left in the wallet after every movement, before gas and conversion fees."""

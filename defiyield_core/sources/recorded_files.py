@@ -48,8 +48,6 @@ SYMBOL_OF_COIN = {
 }
 """Tokens by the names of the market cap file, lower case."""
 
-_MIDDAY = np.timedelta64(12, "h")
-
 
 @dataclass(frozen=True)
 class _File:
