@@ -39,8 +39,11 @@ PORTFOLIO_DAY_TABLES = (
 
 
 def decision_id(spec: PortfolioSpec, day: date) -> str:
-    """Id of one decision: equal for equal portfolio, day, policy, parameters and code."""
-    config = [spec.name, str(day), spec.policy, dict(spec.policy_options), spec.parameters.model_dump(), __version__]
+    """Id of one decision: equal for equal portfolio file, day and code. Resume keeps only days of the same id."""
+    flows = {str(moment): dict(tokens) for moment, tokens in spec.flows.items()}
+    money = [dict(spec.wallet), list(spec.addresses), flows]
+    rules = [spec.policy, dict(spec.policy_options), spec.parameters.model_dump()]
+    config = [spec.name, str(day), *rules, *money, __version__]
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
 
 

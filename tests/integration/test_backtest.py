@@ -139,6 +139,8 @@ def test_resume_does_not_keep_days_decided_with_other_parameters():
     run_portfolio(fresh.context, BASELINE, fresh.window)
     other = BASELINE.with_overrides({"max_alloc_percentage": 0.5})
     assert run_portfolio(fresh.context, other, fresh.window, resume=True).computed == fresh.window
+    richer = replace(other, wallet={"USDC": 2_000_000.0})
+    assert run_portfolio(fresh.context, richer, fresh.window, resume=True).computed == fresh.window
 
 
 def test_a_missing_close_is_refused_and_not_started_afresh():
