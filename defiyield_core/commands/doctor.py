@@ -62,7 +62,6 @@ def _source(settings: Settings) -> str:
 
 def _warehouse(settings: Settings) -> str:
     warehouse = open_warehouse(settings.warehouse)
-    warehouse.migrate()
     days = warehouse.days("portfolio_daily")
     return f"{warehouse.describe()}, " + (f"portfolio days {days[0]}..{days[-1]}" if days else "no portfolio days yet")
 
