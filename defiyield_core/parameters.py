@@ -19,6 +19,7 @@ from defiyield_core.errors import ConfigurationError
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
+Dilution = Literal["off", "pro_rata", "rate_curve"]
 
 ELIGIBILITY_FIELDS = (
     "chain",
@@ -58,12 +59,16 @@ class Parameters(BaseModel):
 
     # Counts and sizes.
     min_pools: Annotated[int, Field(ge=0)] = 5
+    max_pools: Annotated[int, Field(ge=0)] = Field(0, description="largest number of positions; 0 means any")
     min_transaction_value: NonNegative = Field(50.0, description="USD; smallest deposit or withdrawal")
     min_position_pct: Share = Field(0.0, description="of AUM; 0 means min_transaction_value is the floor")
 
     # Costs and horizon.
     conversion_rate: Share = 0.0004
     gas: Literal["flat_21k", "realistic"] = "flat_21k"
+    dilution: Dilution = Field("off", description="how our own deposit lowers a pool's rate in decisions")
+    accrual_dilution: Literal["as_decided"] | Dilution = Field("as_decided", description="the same, in the books")
+    tvl_includes_positions: bool = Field(False, description="true where the observed TVL contains our own money")
     horizon_days: Annotated[float, Field(gt=0.0, le=365.0)] = 1.0
 
     # Rules.
@@ -91,6 +96,7 @@ class Parameters(BaseModel):
     forecaster: str = "ewma"
 
     # Solver.
+    engine: Literal["highs", "cvxpy", "cp_sat"] = "highs"
     gap_bps: Positive = Field(0.01, description="proven gap, basis points of AUM")
     time_limit_seconds: Positive = 60.0
 
@@ -115,6 +121,8 @@ class Parameters(BaseModel):
     def _ordered(self) -> Parameters:
         if self.pool_pair_tvl_ratio_min > self.pool_pair_tvl_ratio_max:
             raise ValueError("pool_pair_tvl_ratio_min is above pool_pair_tvl_ratio_max")
+        if 0 < self.max_pools < self.required_pools:
+            raise ValueError(f"max_pools ({self.max_pools}) is below min_pools ({self.required_pools})")
         return self
 
     @property

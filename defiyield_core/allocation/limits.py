@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from defiyield_core.allocation.curves import Yields, yields_for
 from defiyield_core.allocation.problem import AllocationProblem
 from defiyield_core.errors import AllocationError
 from defiyield_core.units import BoolArray, FloatArray, IntArray, growth_over
@@ -19,13 +20,19 @@ DUST_SHARE = 1e-7
 """Of AUM: no deposit and no new position that counts is smaller than this, even where no minimum is asked for."""
 
 
+IDLE_CHARGE = 0.99
+"""With `full_allocation`, what a dollar of idle cash costs the optimiser: cash stays idle only where caps and minimums
+force it, or where moving it would cost more than the cash itself (at 1 or more, burning cash on fees would pay)."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one problem allows, in USD. Shapes: n pools, m tokens.
 
     Attributes:
         aum_usd: wallet and positions before costs.
-        growth: (n,) forecast growth over the horizon, a fraction.
+        growth: (n,) forecast growth over the horizon, a fraction. yields: growth in dollars of any position.
+        idle_charge: what a dollar left in the wallet costs the score (0 without `full_allocation`).
         value_usd: (n,) positions before the decision.
         token_share: (n, m) share of each token in a position's value (rows of zeros without a position).
         can_deposit: (n,) the pool may take a deposit of at least the minimum transaction.
@@ -36,6 +43,7 @@ class Limits:
         floor_usd: (n,) smallest position that counts towards the required number; a drifted position counts as it is.
         group_cap_usd: (3,) largest sum of positions in groups 1, 2, 3, never under what is held.
         countable: (n,) positions in this pool count. required_pools: how many must be held.
+        allowed_pools: how many may be held, never fewer than are held and may not be left; n without a limit.
         deposit_gas_usd, withdrawal_gas_usd: (n,) gas of touching the pool, all token legs.
         forced_target: (m,) token into which all of this token must be converted, -1 for none.
         notes: what had to be relaxed.
@@ -43,6 +51,8 @@ class Limits:
 
     aum_usd: float
     growth: FloatArray
+    yields: Yields
+    idle_charge: float
     value_usd: FloatArray
     token_share: FloatArray
     can_deposit: BoolArray
@@ -56,6 +66,7 @@ class Limits:
     group_cap_usd: FloatArray
     countable: BoolArray
     required_pools: int
+    allowed_pools: int
     min_transaction_usd: float
     deposit_gas_usd: FloatArray
     withdrawal_gas_usd: FloatArray
@@ -86,9 +97,14 @@ def limits_of(problem: AllocationProblem) -> Limits:
     required, notes = _required_pools(problem, countable)
     forced_target, forced_notes = _forced_targets(problem, token_usd, exits)
     legs = np.array([len(members) for members in problem.pool_tokens], dtype=float)
+    growth = growth_over(problem.apy, rules.horizon_days)
+    yields, unknown = yields_of(problem, growth, cap_usd)
+    kept = int((held & ~exits).sum())
     return Limits(
         aum_usd=aum_usd,
-        growth=growth_over(problem.apy, rules.horizon_days),
+        growth=growth,
+        yields=yields,
+        idle_charge=IDLE_CHARGE if rules.full_allocation else 0.0,
         value_usd=value_usd,
         token_share=np.divide(token_usd, value_usd[:, None], out=np.zeros_like(token_usd), where=held[:, None]),
         can_deposit=can_deposit,
@@ -102,12 +118,25 @@ def limits_of(problem: AllocationProblem) -> Limits:
         group_cap_usd=np.maximum(np.array(rules.group_caps) * aum_usd, group_sums(problem.group, value_usd)),
         countable=countable,
         required_pools=required,
+        allowed_pools=max(rules.max_pools, kept) if rules.max_pools else len(held),
         min_transaction_usd=rules.min_transaction_value,
         deposit_gas_usd=legs * problem.gas.deposit_usd,
         withdrawal_gas_usd=legs * problem.gas.withdrawal_usd,
         forced_target=forced_target,
-        notes=(*notes, *forced_notes),
+        notes=(*notes, *forced_notes, *unknown),
     )
+
+
+def yields_of(problem: AllocationProblem, growth: FloatArray, largest_usd: FloatArray) -> tuple[Yields, list[str]]:
+    """Growth of the problem's pools by position, and a note about pools whose rate curve is not known."""
+    rules = problem.parameters
+    included_usd = problem.position_usd if rules.tvl_includes_positions else np.zeros(len(growth))
+    yields, unknown = yields_for(
+        rules.dilution, growth, problem.tvl_usd, included_usd, largest_usd, problem.rate_curves
+    )
+    if not unknown:
+        return yields, []
+    return yields, [f"dilution: pro_rata in {len(unknown)} pools without a usable rate curve"]
 
 
 def group_sums(group: IntArray, value_usd: FloatArray) -> FloatArray:

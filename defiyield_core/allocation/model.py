@@ -28,9 +28,6 @@ NEGLIGIBLE = 1e-6
 """Basis points of AUM under which an optional movement is not modelled."""
 LEAST_MOVEMENT = 1e-3
 """Basis points of AUM; no deposit or partial withdrawal is smaller, even without a minimum transaction."""
-IDLE_CHARGE = 0.99
-"""With `full_allocation`, what a dollar of idle cash costs the optimiser: cash stays idle only where caps and minimums
-force it, or where moving it would cost more than the cash itself (at 1 or more, burning cash on fees would pay)."""
 LEAST_CONVERSION_COST = 1e-6
 """Of the amount converted; above the solver's tolerance on costs, and far too small to change a choice."""
 Terms = list[tuple[int, float]]
@@ -76,8 +73,7 @@ class Model:
 
 def build(problem: AllocationProblem, limits: Limits, count: bool = True) -> Model:
     """The model of a problem whose AUM is above zero; without `count`, any number of positions will do."""
-    charge = IDLE_CHARGE if problem.parameters.full_allocation else 0.0
-    model = Model(problem, limits, limits.aum_usd / BPS_PER_UNIT, charge)
+    model = Model(problem, limits, limits.aum_usd / BPS_PER_UNIT, limits.idle_charge)
     value = limits.value_usd / model.unit_usd
     exiting = np.where(limits.exits, value, 0.0)
     model.opening = problem.wallet_usd / model.unit_usd + exiting @ limits.token_share

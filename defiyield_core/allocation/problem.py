@@ -5,12 +5,14 @@ Shapes: n pools, m tokens. Amounts are in token units, `*_usd` in dollars, rates
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
 import numpy as np
 
+from defiyield_core.allocation.curves import RateCurve
 from defiyield_core.errors import AllocationError
 from defiyield_core.parameters import Parameters
 from defiyield_core.units import BoolArray, FloatArray, IntArray
@@ -46,6 +48,7 @@ class AllocationProblem:
         depositable, withdrawable, must_exit: (n,) bool.
         positions: (n, m) token amounts.
         gas: USD per leg.
+        rate_curves: of lending pools whose total supply is known, by pool number (for `dilution: rate_curve`).
     """
 
     as_of: date
@@ -67,6 +70,7 @@ class AllocationProblem:
     positions: FloatArray
     gas: GasCosts
     parameters: Parameters
+    rate_curves: Mapping[int, RateCurve] = field(default_factory=dict)
 
     @property
     def position_usd(self) -> FloatArray:
@@ -165,6 +169,20 @@ class Transaction:
 
 
 @dataclass(frozen=True)
+class Prices:
+    """What one more dollar would add to the objective at the optimum: the dual prices of the proof.
+
+    Attributes:
+        cash: (m,) a dollar more of each token in the wallet. group: (3,) a dollar more room under each group cap.
+        fee: a dollar more of fees costs this (1 and what the cash would have earned).
+    """
+
+    cash: FloatArray
+    group: FloatArray
+    fee: float
+
+
+@dataclass(frozen=True)
 class AllocationDecision:
     """What to do, what it costs, and the proof.
 
@@ -175,6 +193,7 @@ class AllocationDecision:
         hold_objective_usd: the objective of doing nothing.
         binding: n words, what holds each position where it is (or why it got nothing).
         reason: why the status is not optimal; empty otherwise.
+        prices: dual prices of an optimal decision; None where nothing was optimised.
     """
 
     status: Status
@@ -190,6 +209,7 @@ class AllocationDecision:
     binding: tuple[str, ...]
     reason: str = ""
     notes: tuple[str, ...] = ()
+    prices: Prices | None = field(default=None, compare=False)
     solve_seconds: float = field(default=0.0, compare=False)
 
     @property

@@ -30,6 +30,8 @@ PORTFOLIO_TABLES = (
             gap_bps double? bps | bound less objective, of AUM
             hold_objective_usd double? USD | what doing nothing would have promised
             notes text - | remarks of the decision
+            engine text? - | solver that proved it
+            break_even_days double? days | days after which the gain over holding has paid the costs
         """),
     ),
     Table(
@@ -69,6 +71,23 @@ PORTFOLIO_TABLES = (
             value_usd double[0,] USD | position after it
             share_of_aum double[0,] fraction | of AUM before costs
             binding text - | constraint that holds the position where it is, or why it got nothing
+            shadow_price_bps double? bps | what a dollar more room under that constraint would add over the horizon
+            marginal_apy double? fraction | what the last dollar of the position earns
+            capacity_usd double? USD | position at which the last dollar earns no more than the next best use of it
+            break_even_apy double? fraction | forecast APY from which a candidate would have been worth a move
+        """),
+    ),
+    Table(
+        name="allocation_problems",
+        layer="portfolio",
+        doc="The problem that a decision answers, whole: solving it again gives the same decision.",
+        key=("portfolio", "date"),
+        scope=_SCOPE,
+        columns=columns("""
+            portfolio text - | portfolio
+            date date - | UTC day
+            run_id text - | id of the decision
+            problem text - | JSON, as `defiyield allocate` reads it
         """),
     ),
     Table(
