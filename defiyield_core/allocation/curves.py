@@ -81,7 +81,7 @@ class Yields:
         return np.asarray(slope)
 
     def kink_usd(self) -> FloatArray:
-        """(n,) the position at which utilisation falls to the kink; 0 where it is there already or there is no curve."""
+        """(n,) the position at which utilisation falls to the kink; 0 where it is below or there is no curve."""
         with np.errstate(divide="ignore", invalid="ignore"):
             crossing = self.borrowed_usd / self.kink - self.supply_usd
         return np.where(self.has_curve & (crossing > 0), np.nan_to_num(crossing), 0.0)
@@ -132,7 +132,8 @@ def yields_for(
 
     Args:
         dilution: `off`, `pro_rata` or `rate_curve`.
-        included_usd: (n,) our own part of `tvl_usd` (and of a curve's total supply). largest_usd: (n,) largest position.
+        included_usd: (n,) our own part of `tvl_usd` (and of a curve's total supply).
+        largest_usd: (n,) largest position.
         curves: by pool number.
     """
     n = len(growth)
