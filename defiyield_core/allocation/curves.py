@@ -27,6 +27,9 @@ import numpy as np
 from defiyield_core.parameters import Dilution
 from defiyield_core.units import BoolArray, FloatArray
 
+LEAST_OTHERS = 1e-3
+"""Of a pool's TVL: the others own at least this much of it, or our first dollar would earn without limit."""
+
 
 @dataclass(frozen=True)
 class RateCurve:
@@ -73,8 +76,8 @@ class Yields:
         """(n,) f'(V): what the last dollar of each position adds (from the right where the curve has its kink)."""
         if self.is_linear.all():
             return self.growth.copy()
-        others = np.maximum(self.others_usd, 1e-9)
-        shared = self.growth * self.tvl_usd * others / (others + final_usd) ** 2
+        total = np.maximum(self.others_usd + final_usd, 1e-9)
+        shared = self.growth * self.tvl_usd * self.others_usd / total**2
         slope = np.where(self.is_linear, self.growth, shared)
         if self.has_curve.any():
             slope = np.where(self.has_curve, self._curve_slope(final_usd), slope)
@@ -151,7 +154,7 @@ def yields_for(
         has_curve[pool] = usable
         if not usable:
             unknown.append(int(pool))
-    others = np.maximum(tvl_usd - included_usd, 0.0)
+    others = np.maximum(tvl_usd - included_usd, LEAST_OTHERS * tvl_usd)
     return Yields(growth, tvl_usd, others, is_linear, has_curve, **fields), tuple(unknown)
 
 

@@ -5,15 +5,16 @@ Belongs here: the decision to hold, whatever the reason. Does not belong here: d
 
 from __future__ import annotations
 
+from defiyield_core.allocation.limits import Limits, limits_of
 from defiyield_core.allocation.plan import hold_rows
 from defiyield_core.allocation.problem import AllocationDecision, AllocationProblem, Status
-from defiyield_core.units import growth_over, to_bps
+from defiyield_core.units import to_bps
 
 
-def evaluate_hold(problem: AllocationProblem) -> float:
+def evaluate_hold(problem: AllocationProblem, limits: Limits | None = None) -> float:
     """Objective of doing nothing, USD: forecast growth of the positions over the horizon."""
-    growth = growth_over(problem.apy, problem.parameters.horizon_days)
-    return float(problem.position_usd @ growth)
+    limits = limits or limits_of(problem)
+    return float(limits.yields.usd(limits.value_usd).sum())
 
 
 def hold(

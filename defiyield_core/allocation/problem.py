@@ -194,6 +194,7 @@ class AllocationDecision:
         binding: n words, what holds each position where it is (or why it got nothing).
         reason: why the status is not optimal; empty otherwise.
         prices: dual prices of an optimal decision; None where nothing was optimised.
+        proof: how the bound was proven: `certificate` where one linear programme settles that nothing should move.
     """
 
     status: Status
@@ -210,6 +211,7 @@ class AllocationDecision:
     reason: str = ""
     notes: tuple[str, ...] = ()
     prices: Prices | None = field(default=None, compare=False)
+    proof: str = field(default="", compare=False)
     solve_seconds: float = field(default=0.0, compare=False)
 
     @property

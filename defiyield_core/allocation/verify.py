@@ -14,7 +14,7 @@ from defiyield_core.allocation.execute import execute
 from defiyield_core.allocation.limits import GROUPS, Limits, group_sums, limits_of
 from defiyield_core.allocation.problem import AllocationDecision, AllocationProblem
 from defiyield_core.errors import AllocationError
-from defiyield_core.units import BPS_PER_UNIT, FloatArray, growth_over
+from defiyield_core.units import BPS_PER_UNIT, FloatArray, to_bps
 
 TOLERANCE_SHARE = 1e-9
 """Of AUM."""
@@ -30,8 +30,13 @@ class _Traded:
     conversion_usd: float
 
 
-def verify(problem: AllocationProblem, decision: AllocationDecision) -> None:
+def verify(
+    problem: AllocationProblem, decision: AllocationDecision, limits: Limits | None = None, rounding_usd: float = 0.0
+) -> None:
     """Run the plan and hold its result against the decision and the rules.
+
+    Args:
+        limits: of the problem, where they are known already. rounding_usd: allowed on top of the gap.
 
     Raises:
         AllocationError: naming the first promise that does not hold, and by how much.
@@ -48,17 +53,18 @@ def verify(problem: AllocationProblem, decision: AllocationDecision) -> None:
     _close(after_usd, problem.aum_usd - costs_usd, tolerance, "money after the plan against AUM less costs")
     _close(decision.gas_usd, traded.gas_usd, tolerance, "the claimed gas")
     _close(decision.conversion_usd, traded.conversion_usd, tolerance, "the claimed conversion fees")
-    growth = growth_over(problem.apy, problem.parameters.horizon_days)
-    _close(decision.objective_usd, final_usd @ growth - costs_usd, tolerance, "the claimed objective")
-    _close(decision.hold_objective_usd, problem.position_usd @ growth, tolerance, "the objective of holding")
+    limits = limits or limits_of(problem)
+    growth_usd = float(limits.yields.usd(final_usd).sum())
+    _close(decision.objective_usd, growth_usd - costs_usd, tolerance, "the claimed objective")
+    hold_usd = float(limits.yields.usd(problem.position_usd).sum())
+    _close(decision.hold_objective_usd, hold_usd, tolerance, "the objective of holding")
     if decision.status != "optimal":
         _require(costs_usd == 0 and not traded.deposits_usd.any(), f"a decision that is {decision.status} must hold")
         return
-    limits = limits_of(problem)
     gap_usd = decision.bound_usd - decision.objective_usd
     _require(-tolerance <= gap_usd, f"the objective is ${-gap_usd:.6g} above its proven bound")
     _require(
-        decision.gap_bps <= problem.parameters.gap_bps * (1 + 1e-6),
+        decision.gap_bps <= problem.parameters.gap_bps * (1 + 1e-6) + to_bps(rounding_usd, problem.aum_usd),
         f"the gap of {decision.gap_bps:.4g} bps is wider than {problem.parameters.gap_bps} bps",
     )
     _close(gap_usd / max(problem.aum_usd, 1e-300) * BPS_PER_UNIT, decision.gap_bps, 1e-5, "the claimed gap in bps")
@@ -154,6 +160,8 @@ def _check_positions(problem: AllocationProblem, limits: Limits, final_usd: Floa
         int(counted.sum()) >= limits.required_pools,
         f"{int(counted.sum())} positions count, {limits.required_pools} are required",
     )
+    held = int((final_usd > 0).sum())
+    _require(held <= limits.allowed_pools, f"{held} positions are held, {limits.allowed_pools} are allowed")
 
 
 def _close(value: FloatArray | float, expected: FloatArray | float, tolerance: float, what: str) -> None:

@@ -26,7 +26,7 @@ class Proposal:
         bound_usd: proven upper bound of the score of any plan.
         rounding_usd: how much of the gap may be the engine's own rounding (whole cents) and is allowed on top.
         prices: dual prices, where the engine has them.
-        reason: why the status is not `optimal`.
+        reason: why the status is not `optimal`. proof: how the bound was proven.
         repaid: flows in which these tokens pay the fees of these rows, for plans whose cash is in fragments; None
             where there are none. An engine without it leaves such fees to be divided among several tokens.
     """
@@ -37,6 +37,7 @@ class Proposal:
     rounding_usd: float = 0.0
     prices: Prices | None = None
     reason: str = ""
+    proof: str = ""
     repaid: Callable[[Sequence[Movement], Sequence[int]], Flows | None] | None = None
 
 

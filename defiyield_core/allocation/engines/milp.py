@@ -1,7 +1,7 @@
 """The mixed-integer model of domain.md, section 8, in a tight form.
 
-Belongs here: columns, rows and the way back from a solution to flows. Does not belong here: the solver (`highs`),
-the plan.
+Belongs here: columns, rows and the way back from a solution to flows. Does not belong here: the search
+(`branch_and_bound`), rows about the number of positions (`counts`) and about dilution (`tangents`), the plan.
 
 The unit is a basis point of AUM, so that the solver's default tolerances mean cents. With `z_t` the USD left in
 token t after every movement and before fees, "fees are paid out of the wallet in whatever split is best" is exactly
@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from defiyield_core.allocation.engines.highs_solver import INFINITY, Cut, Programme, Rows, Terms
 from defiyield_core.allocation.flows import Flows
-from defiyield_core.allocation.highs import Rows
 from defiyield_core.allocation.limits import GROUPS, Limits
 from defiyield_core.allocation.problem import AllocationProblem
 from defiyield_core.units import BPS_PER_UNIT, FloatArray
@@ -30,7 +30,6 @@ LEAST_MOVEMENT = 1e-3
 """Basis points of AUM; no deposit or partial withdrawal is smaller, even without a minimum transaction."""
 LEAST_CONVERSION_COST = 1e-6
 """Of the amount converted; above the solver's tolerance on costs, and far too small to change a choice."""
-Terms = list[tuple[int, float]]
 
 
 @dataclass
@@ -49,15 +48,28 @@ class Model:
     conversion: dict[tuple[int, int], int] = field(default_factory=dict)
     conversion_used: dict[tuple[int, int], int] = field(default_factory=dict)
     token_terms: dict[int, Terms] = field(default_factory=dict)
+    token_row: dict[int, int] = field(default_factory=dict)
+    group_row: dict[int, int] = field(default_factory=dict)
+    budget_row: int = -1
+    implied_rows: list[int] = field(default_factory=list)
     opening: FloatArray = field(default_factory=lambda: np.zeros(0))
     deliverable: FloatArray = field(default_factory=lambda: np.zeros(0))
 
-    def exact_cost(self) -> FloatArray:
-        """The objective with conversions never free, so that none is larger than it need be."""
-        cost = np.array(self.rows.cost)
+    def exact(self) -> Programme:
+        """The programme for whole binaries: conversions are never free, so that none is larger than it need be.
+
+        The rows that only strengthen the relaxation are open, so that their prices do not hide those of the others.
+        """
+        programme = self.rows.arrays()
         columns = list(self.conversion.values())
-        cost[columns] = np.minimum(cost[columns], -LEAST_CONVERSION_COST)
-        return cost
+        programme.cost[columns] = np.minimum(programme.cost[columns], -LEAST_CONVERSION_COST)
+        programme.row_lower[self.implied_rows] = -INFINITY
+        programme.row_upper[self.implied_rows] = INFINITY
+        return programme
+
+    def movements(self) -> list[int]:
+        """The binaries of optional movements."""
+        return [*self.deposit_used.values(), *self.withdrawal_used.values(), *self.conversion_used.values()]
 
     def flows(self, x: FloatArray) -> Flows:
         """The dollars that a solution moves; forced exits included."""
@@ -71,8 +83,8 @@ class Model:
         return Flows(deposits, withdrawals, conversions)
 
 
-def build(problem: AllocationProblem, limits: Limits, count: bool = True) -> Model:
-    """The model of a problem whose AUM is above zero; without `count`, any number of positions will do."""
+def build(problem: AllocationProblem, limits: Limits) -> Model:
+    """The model of a problem whose AUM is above zero, without the number of positions and without dilution."""
     model = Model(problem, limits, limits.aum_usd / BPS_PER_UNIT, limits.idle_charge)
     value = limits.value_usd / model.unit_usd
     exiting = np.where(limits.exits, value, 0.0)
@@ -86,8 +98,6 @@ def build(problem: AllocationProblem, limits: Limits, count: bool = True) -> Mod
     _add_token_rows(model)
     _add_budget(model)
     _add_groups(model, value)
-    if count:
-        _add_count(model, value)
     return model
 
 
@@ -105,7 +115,8 @@ def _add_withdrawals(model: Model, pools: np.ndarray, value: FloatArray) -> None
         minimum = max(limits.min_transaction_usd, _self_paid_minimum_usd(model, pool)) / unit + PAD
         least = min(max(minimum, LEAST_MOVEMENT), most)
         used = rows.binary(-limits.withdrawal_gas_usd[pool] / unit * keep)
-        amount = rows.column(-limits.growth[pool] - model.idle_charge, most)
+        growth = limits.growth[pool] if limits.yields.is_linear[pool] else 0.0
+        amount = rows.column(-growth - model.idle_charge, most, switch=used)
         rows.row([(amount, 1.0), (used, -most)], upper=0.0)
         rows.row([(amount, 1.0), (used, -least)], lower=0.0)
         model.withdrawal[pool], model.withdrawal_used[pool] = amount, used
@@ -121,7 +132,8 @@ def _add_deposits(model: Model, cash: float) -> None:
         if most <= NEGLIGIBLE or most < limits.min_transaction_usd / unit or not _may_matter(model, pool, most, gas):
             continue
         used = rows.binary(-gas * keep)
-        amount = rows.column(limits.growth[pool] + model.idle_charge, most)
+        growth = limits.growth[pool] if limits.yields.is_linear[pool] else 0.0
+        amount = rows.column(growth + model.idle_charge, most, switch=used)
         rows.row([(amount, 1.0), (used, -most)], upper=0.0)
         rows.row([(amount, 1.0), (used, -min(least, most))], lower=0.0)
         if pool in model.withdrawal_used:
@@ -155,10 +167,10 @@ def _add_conversions(model: Model) -> None:
             if supply <= max(gas, NEGLIGIBLE):
                 targets = {}
         for target, most in targets.items():
-            amount = model.rows.column(-rate * keep, most)
-            model.conversion[source, target] = amount
             certain = forced >= 0 and model.opening[source] > NEGLIGIBLE
             used = model.rows.binary(-gas * keep, lower=1.0 if certain else 0.0)
+            amount = model.rows.column(-rate * keep, most, switch=used)
+            model.conversion[source, target] = amount
             model.rows.row([(amount, 1.0), (used, -most)], upper=0.0)
             model.conversion_used[source, target] = used
 
@@ -181,9 +193,10 @@ def _add_token_rows(model: Model) -> None:
         opening = float(model.opening[token])
         if model.limits.forced_target[token] >= 0:
             used, constant = _self_paid(model, token)
-            model.rows.row(row + [(c, -g) for c, g in used], constant - opening, constant - opening)
+            terms_less_gas = row + [(c, -g) for c, g in used]
+            model.token_row[token] = model.rows.row(terms_less_gas, constant - opening, constant - opening)
         else:
-            model.rows.row(row, lower=-opening)
+            model.token_row[token] = model.rows.row(row, lower=-opening)
     _add_supply_cuts(model)
     _add_timing(model)
 
@@ -235,11 +248,11 @@ def _add_supply_cuts(model: Model) -> None:
             opening, largest = float(model.opening[token]), model.rows.upper[amount] / len(members)
             if opening < least / len(members):
                 bringing = converted.get(token, []) + sold.get(token, [])
-                model.rows.row([(used, -1.0), *bringing], lower=0.0)
+                model.implied_rows.append(model.rows.row([(used, -1.0), *bringing], lower=0.0))
             if largest > opening + NEGLIGIBLE:
                 terms = [(amount, 1.0 / len(members)), (used, -opening), *withdrawn.get(token, [])]
                 terms += [(column, opening - largest) for column, _ in converted.get(token, [])]
-                model.rows.row(_merged(terms), upper=0.0)
+                model.implied_rows.append(model.rows.row(_merged(terms), upper=0.0))
 
 
 def _add_timing(model: Model) -> None:
@@ -297,7 +310,7 @@ def _add_budget(model: Model) -> None:
     fees, exit_gas = _fee_terms(model)
     terms = [(c, 1.0) for c in model.deposit.values()] + [(c, -1.0) for c in model.withdrawal.values()]
     if terms or fees or exit_gas:
-        model.rows.row(terms + fees, upper=float(model.opening.sum()) - exit_gas)
+        model.budget_row = model.rows.row(terms + fees, upper=float(model.opening.sum()) - exit_gas)
 
 
 def _add_groups(model: Model, value: FloatArray) -> None:
@@ -308,65 +321,18 @@ def _add_groups(model: Model, value: FloatArray) -> None:
         if terms:
             terms += [(c, -1.0) for p, c in model.withdrawal.items() if group[p] == number]
             cap = limits.group_cap_usd[number - 1] / model.unit_usd
-            model.rows.row(terms, upper=float(cap - kept[group == number].sum()))
+            model.group_row[number] = model.rows.row(terms, upper=float(cap - kept[group == number].sum()))
 
 
-def _add_count(model: Model, value: FloatArray) -> None:
-    """At least the required number of positions that count."""
-    rows, limits = model.rows, model.limits
-    needed, terms = limits.required_pools, []
-    for pool in map(int, np.flatnonzero(limits.countable)):
-        held, floor = float(value[pool]), float(limits.floor_usd[pool] / model.unit_usd)
-        if held > 0 and pool not in model.withdrawal:
-            needed -= 1
-        elif held > 0 and held <= floor:
-            needed -= 1
-            terms.append((model.withdrawal_used[pool], -1.0))
-        elif held > 0:
-            counts = rows.binary(0.0)
-            rows.row([(model.withdrawal[pool], 1.0), (counts, min(floor + PAD, held))], upper=held)
-            terms.append((counts, 1.0))
-        elif pool in model.deposit:
-            terms.append((_counting_deposit(model, pool, floor), 1.0))
-    if needed > -sum(1 for _, sign in terms if sign < 0):
-        rows.row(terms, lower=float(needed))
-
-
-def _counting_deposit(model: Model, pool: int, floor: float) -> int:
-    """The binary that says that a new position is large enough to count."""
-    rows, used, amount = model.rows, model.deposit_used[pool], model.deposit[pool]
-    least, most = model.limits.min_transaction_usd / model.unit_usd, rows.upper[amount]
-    if floor <= least:
-        return used
-    counts = rows.binary(0.0, lower=0.0)
-    least, floor = min(least + PAD, most), min(floor + PAD, most)
-    rows.row([(counts, 1.0), (used, -1.0)], upper=0.0)
-    rows.row([(amount, 1.0), (used, -least), (counts, least - floor)], lower=0.0)
-    if floor >= most < model.limits.floor_usd[pool] / model.unit_usd:
-        rows.upper[counts] = 0.0
-    return counts
-
-
-def with_fees_pinned(model: Model, payers: Mapping[int, Terms], constants: Mapping[int, float]) -> Rows:
-    """The same rows, and each token must keep what it was chosen to pay.
+def fees_pinned(model: Model, payers: Mapping[int, Terms], constants: Mapping[int, float]) -> list[Cut]:
+    """Rows that make each token keep what it was chosen to pay.
 
     Args:
         payers: per token, fees as (column, units); constants: per token, fees of forced exits.
     """
-    rows = model.rows
-    copy = Rows(
-        rows.cost,
-        rows.lower,
-        rows.upper,
-        rows.is_binary,
-        list(rows.starts),
-        list(rows.index),
-        list(rows.value),
-        list(rows.row_lower),
-        list(rows.row_upper),
-    )
+    rows: list[Cut] = []
     for token in payers.keys() | constants.keys():
         fees = [(column, -fee) for column, fee in payers.get(token, [])]
         least = constants.get(token, 0.0) + PAD - float(model.opening[token])
-        copy.row(_merged(model.token_terms.get(token, []) + fees), lower=least)
-    return copy
+        rows.append((_merged(model.token_terms.get(token, []) + fees), least, INFINITY))
+    return rows

@@ -1,0 +1,236 @@
+"""HiGHS behind a small interface: a linear programme in arrays, solved again and again from where it stands.
+
+Belongs here: everything that knows highspy. Does not belong here: what the columns mean (`milp`), the search over
+binaries (`branch_and_bound`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import highspy
+import numpy as np
+
+from defiyield_core.errors import AllocationError
+from defiyield_core.units import BoolArray, FloatArray, IntArray
+
+INFINITY = highspy.kHighsInf
+Terms = list[tuple[int, float]]
+Cut = tuple[Terms, float, float]
+"""A row that is added later: terms, lower, upper."""
+_INFEASIBLE = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible)
+
+
+@dataclass
+class Rows:
+    """A maximisation problem written column by column and row by row."""
+
+    cost: list[float] = field(default_factory=list)
+    lower: list[float] = field(default_factory=list)
+    upper: list[float] = field(default_factory=list)
+    switch: list[int] = field(default_factory=list)
+    is_binary: list[int] = field(default_factory=list)
+    starts: list[int] = field(default_factory=lambda: [0])
+    index: list[int] = field(default_factory=list)
+    value: list[float] = field(default_factory=list)
+    row_lower: list[float] = field(default_factory=list)
+    row_upper: list[float] = field(default_factory=list)
+
+    def column(self, cost: float, upper: float, lower: float = 0.0, switch: int = -1) -> int:
+        """A continuous column; returns its number. `switch` is the binary without which it is 0."""
+        self.cost.append(cost)
+        self.lower.append(lower)
+        self.upper.append(upper)
+        self.switch.append(switch)
+        self.is_binary.append(0)
+        return len(self.cost) - 1
+
+    def binary(self, cost: float, lower: float = 0.0, switch: int = -1) -> int:
+        """A column of 0 or 1; returns its number."""
+        number = self.column(cost, 1.0, lower, switch)
+        self.is_binary[number] = 1
+        return number
+
+    def row(self, terms: Terms, lower: float = -INFINITY, upper: float = INFINITY) -> int:
+        """`lower <= sum(value * column) <= upper`; returns its number."""
+        for column, value in terms:
+            self.index.append(column)
+            self.value.append(value)
+        self.starts.append(len(self.index))
+        self.row_lower.append(lower)
+        self.row_upper.append(upper)
+        return len(self.row_lower) - 1
+
+    def arrays(self) -> Programme:
+        """The same as arrays."""
+        return Programme(
+            np.array(self.cost, dtype=float),
+            np.array(self.lower, dtype=float),
+            np.array(self.upper, dtype=float),
+            np.array(self.is_binary, dtype=bool),
+            np.array(self.switch, dtype=np.int64),
+            np.array(self.starts, dtype=np.int32),
+            np.array(self.index, dtype=np.int32),
+            np.array(self.value, dtype=float),
+            np.array(self.row_lower, dtype=float),
+            np.array(self.row_upper, dtype=float),
+            np.arange(len(self.cost)),
+            np.arange(len(self.row_lower)),
+        )
+
+
+@dataclass(frozen=True)
+class Programme:
+    """`max cost @ x`, `row_lower <= A x <= row_upper`, `lower <= x <= upper`; A is row-wise in starts, index, value.
+
+    Attributes:
+        switch: per column the binary without which it is 0, or -1.
+        columns, rows: the numbers that columns and rows had when they were written.
+    """
+
+    cost: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    is_binary: BoolArray
+    switch: IntArray
+    starts: np.ndarray
+    index: np.ndarray
+    value: FloatArray
+    row_lower: FloatArray
+    row_upper: FloatArray
+    columns: IntArray
+    rows: IntArray
+
+    def activity(self, x: FloatArray) -> FloatArray:
+        """(rows,) A @ x."""
+        owner = np.repeat(np.arange(len(self.row_lower)), np.diff(self.starts))
+        return np.bincount(owner, self.value * x[self.index], minlength=len(self.row_lower)).astype(float)
+
+    def allows(self, x: FloatArray, tolerance: float = 1e-9) -> bool:
+        """Whether x is within every bound."""
+        rows = self.activity(x)
+        return bool(
+            (x >= self.lower - tolerance).all()
+            and (x <= self.upper + tolerance).all()
+            and (rows >= self.row_lower - tolerance).all()
+            and (rows <= self.row_upper + tolerance).all()
+        )
+
+    def translated(self, cuts: Iterable[Cut]) -> list[Cut]:
+        """Cuts in the numbering of the written programme, in this one's: columns that it lacks are 0."""
+        place = {int(written): own for own, written in enumerate(self.columns)}
+        own = [([(place[c], v) for c, v in terms if c in place], low, high) for terms, low, high in cuts]
+        return [cut for cut in own if cut[0]]
+
+    def without(self, off: BoolArray) -> Programme:
+        """The programme with these binaries at 0: less them, the columns they switch, and rows that are empty then."""
+        off = off & (self.lower <= 0)
+        kept = ~(off | ((self.switch >= 0) & off[self.switch]))
+        place = np.cumsum(kept) - 1
+        entries = kept[self.index]
+        counts = np.diff(self.starts)
+        owner = np.repeat(np.arange(len(counts)), counts)[entries]
+        left = np.bincount(owner, minlength=len(counts))
+        rows = (left > 0) | (self.row_lower > 0) | (self.row_upper < 0)
+        return Programme(
+            self.cost[kept],
+            self.lower[kept],
+            self.upper[kept],
+            self.is_binary[kept],
+            np.where(self.switch[kept] >= 0, place[self.switch[kept]], -1),
+            np.concatenate([[0], np.cumsum(left[rows])]).astype(np.int32),
+            place[self.index[entries]].astype(np.int32),
+            self.value[entries],
+            self.row_lower[rows],
+            self.row_upper[rows],
+            self.columns[kept],
+            self.rows[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Point:
+    """An optimal vertex: `dual` are reduced costs of the columns, `row_dual` the prices of the rows."""
+
+    objective: float
+    x: FloatArray
+    dual: FloatArray
+    row_dual: FloatArray
+
+
+class Relaxation:
+    """The programme with its binaries continuous, kept in the solver: each solve starts from the last basis."""
+
+    def __init__(self, programme: Programme) -> None:
+        self._highs = _configured()
+        self._empty = programme if not len(programme.cost) else None
+        self._highs.passModel(
+            len(programme.cost),
+            len(programme.row_lower),
+            len(programme.index),
+            int(highspy.MatrixFormat.kRowwise),
+            int(highspy.ObjSense.kMaximize),
+            0.0,
+            programme.cost,
+            programme.lower,
+            programme.upper,
+            programme.row_lower,
+            programme.row_upper,
+            programme.starts,
+            programme.index,
+            programme.value,
+            np.zeros(len(programme.cost), dtype=np.int32),
+        )
+
+    def bound(self, columns: IntArray, lower: FloatArray, upper: FloatArray) -> None:
+        """Change the bounds of columns."""
+        self._highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
+
+    def append(self, rows: Sequence[Cut]) -> None:
+        """Add rows."""
+        if not rows:
+            return
+        starts = np.cumsum([0, *(len(terms) for terms, _, _ in rows[:-1])], dtype=np.int32)
+        index = np.array([column for terms, _, _ in rows for column, _ in terms], dtype=np.int32)
+        value = np.array([value for terms, _, _ in rows for _, value in terms], dtype=float)
+        lower, upper = (np.array([row[side] for row in rows], dtype=float) for side in (1, 2))
+        self._highs.addRows(len(rows), lower, upper, len(index), starts, index, value)
+
+    def solve(self) -> Point | None:
+        """The optimum; None where nothing is feasible.
+
+        Raises:
+            AllocationError: any other state of the solver (numerical trouble), also from a fresh start.
+        """
+        if self._empty is not None:
+            nothing = Point(0.0, np.zeros(0), np.zeros(0), np.zeros(len(self._empty.row_lower)))
+            return nothing if self._empty.allows(nothing.x) else None
+        for fresh in (False, True):
+            if fresh:
+                self._highs.clearSolver()
+            self._highs.run()
+            state = self._highs.getModelStatus()
+            if state == highspy.HighsModelStatus.kOptimal:
+                solution = self._highs.getSolution()
+                return Point(
+                    self._highs.getInfo().objective_function_value,
+                    np.array(solution.col_value),
+                    np.array(solution.col_dual),
+                    np.array(solution.row_dual),
+                )
+            if state in _INFEASIBLE:
+                return None
+        raise AllocationError(f"the linear solver met numerical trouble ({state}); try parameters.engine: cvxpy")
+
+
+def _configured() -> highspy.Highs:
+    highs = highspy.Highs()
+    highs.setOptionValue("output_flag", False)
+    highs.setOptionValue("threads", 1)
+    highs.setOptionValue("random_seed", 0)
+    # The models are small and scaled: presolve costs more than it saves, and would throw the last basis away.
+    highs.setOptionValue("presolve", "off")
+    highs.setOptionValue("primal_feasibility_tolerance", 1e-9)
+    highs.setOptionValue("dual_feasibility_tolerance", 1e-9)
+    return highs
