@@ -135,15 +135,17 @@ class AllocationProblem:
         self._validate_pool_tokens()
 
     def _validate_pool_tokens(self) -> None:
+        held = self.positions > 0
+        own = np.zeros_like(held)
         for index, members in enumerate(self.pool_tokens):
-            pool = self.pool_ids[index]
             if not members or len(set(members)) != len(members):
-                raise AllocationError(f"pool_tokens: pool {pool} must have distinct tokens, at least one")
-            if any(not 0 <= token < len(self.tokens) for token in members):
-                raise AllocationError(f"pool_tokens: pool {pool} names a token that is not in the problem")
-            outside = np.delete(self.positions[index], list(members))
-            if outside.any():
-                raise AllocationError(f"positions: pool {pool} holds a token that is none of its own")
+                raise AllocationError(f"pool_tokens: pool {self.pool_ids[index]} must have distinct tokens")
+            if min(members) < 0 or max(members) >= len(self.tokens):
+                raise AllocationError(f"pool_tokens: pool {self.pool_ids[index]} names a token not in the problem")
+            own[index, members] = True
+        outside = (held & ~own).any(axis=1)
+        if outside.any():
+            raise AllocationError(f"positions: pool {self.pool_ids[np.argmax(outside)]} holds a token not its own")
 
 
 @dataclass(frozen=True)

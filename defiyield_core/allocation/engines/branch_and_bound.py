@@ -1,4 +1,4 @@
-"""Branch and bound over the binaries of a programme, best bound first, with one warm linear solver.
+"""Branch and bound over the binaries of a programme, with one warm linear solver.
 
 Belongs here: the search, its incumbents, reduced cost fixing and lazily added cuts. Does not belong here: what the
 columns mean (`milp`), which cuts there are (`tangents`).
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -23,14 +24,16 @@ from defiyield_core.units import BoolArray, FloatArray
 INTEGRAL = 1e-7
 """A binary closer than this to 0 or 1 counts as whole; the amounts are solved again with it exactly there."""
 ROUNDED_UP = 1e-6
+BROKEN, BROKEN_WHOLE = 1e-4, 1e-9
+"""By how much a lazy row must be broken to be added: it only sharpens a bound, or a whole point would be wrong."""
 CUT_ROUNDS_ROOT = 30
-CUT_ROUNDS = 4
-HEURISTIC_EVERY = 4
-"""Nodes between two attempts at rounding a relaxation up."""
+CUT_ROUNDS = 2
+WORTH_SHRINKING = 0.2
+"""Share of binaries that the root must rule out before a smaller programme is worth starting afresh."""
 SearchStatus = Literal["optimal", "infeasible", "timeout"]
 
 
-class Cuts(Protocol):
+class Concave(Protocol):
     """A concave objective that the programme overstates until cuts tell it where."""
 
     def excess(self, x: FloatArray) -> float:
@@ -42,16 +45,23 @@ class Cuts(Protocol):
         ...
 
 
-class NoCuts:
-    """The objective is linear."""
+class LazyRows:
+    """Rows of the programme that a relaxation is given only where it breaks them."""
 
-    def excess(self, x: FloatArray) -> float:
-        """Nothing."""
-        return 0.0
+    def __init__(self, rows: Sequence[Cut]) -> None:
+        self._rows = rows
+        self._owner = np.repeat(np.arange(len(rows)), [len(terms) for terms, _, _ in rows])
+        self._index = np.array([column for terms, _, _ in rows for column, _ in terms], dtype=np.int64)
+        self._value = np.array([value for terms, _, _ in rows for _, value in terms])
+        self._lower, self._upper = (np.array([row[side] for row in rows]) for side in (1, 2))
 
     def violated(self, x: FloatArray, tolerance: float) -> list[Cut]:
-        """None."""
-        return []
+        """The rows that `x` breaks by more than `tolerance`, in units of the programme."""
+        if not self._rows:
+            return []
+        activity = np.bincount(self._owner, self._value * x[self._index], minlength=len(self._rows))
+        broken = np.maximum(self._lower - activity, activity - self._upper) > tolerance
+        return [self._rows[int(number)] for number in np.flatnonzero(broken)]
 
 
 @dataclass(frozen=True)
@@ -81,25 +91,60 @@ class _Node:
     point: Point = field(compare=False)
 
 
-def search(programme: Programme, cuts: Cuts, start: FloatArray | None, gap: float, seconds: float) -> Found:
+def search(
+    programme: Programme,
+    lazy: Sequence[Cut],
+    concave: Concave,
+    start: FloatArray,
+    gap: float,
+    seconds: float,
+) -> Found:
     """The maximum over whole binaries, to an absolute gap.
 
     Args:
+        lazy: rows of the programme that are added where they matter.
         start: a point to begin with (doing nothing); used where the programme allows it.
         seconds: wall time after which the search gives up.
     """
-    tree = _Tree(programme, cuts, gap, time.perf_counter() + seconds)
-    if start is not None and programme.allows(start):
-        tree.offer(float(programme.cost @ start) - cuts.excess(start), start)
+    tree = _Tree(programme, LazyRows(lazy), concave, gap, time.perf_counter() + seconds)
+    if programme.allows(start):
+        tree.offer(float(programme.cost @ start) - concave.excess(start), start)
     return tree.run()
+
+
+class _Losses:
+    """What it has cost so far to force a binary up or down, per unit (its pseudo-costs), and the choice they make."""
+
+    def __init__(self, weight: FloatArray) -> None:
+        self._weight = weight
+        self._sum, self._times = np.zeros((2, len(weight))), np.zeros((2, len(weight)))
+
+    def learn(self, chosen: int, value: float, was: float, loss: float) -> None:
+        """Forcing the binary from `was` to `value` took `loss` off the bound."""
+        side = int(value)
+        self._sum[side, chosen] += loss / max(abs(value - was), INTEGRAL)
+        self._times[side, chosen] += 1
+
+    def choose(self, values: FloatArray, free: BoolArray) -> int:
+        """The binary whose two sides promise to lose most; -1 where all are whole."""
+        undecided = np.where(free, np.minimum(values, 1.0 - values), 0.0)
+        if not (undecided > INTEGRAL).any():
+            return -1
+        if not self._times.all(axis=0).any():
+            return int(np.argmax(undecided * self._weight))
+        typical = self._sum.sum(axis=1) / self._times.sum(axis=1)
+        seen = np.maximum(self._times, 1)
+        per_unit = np.where(self._times > 0, self._sum / seen, typical[:, None])
+        score = np.maximum(per_unit[1] * (1 - values), 1e-4) * np.maximum(per_unit[0] * values, 1e-4)
+        return int(np.argmax(np.where(undecided > INTEGRAL, score, -1.0)))
 
 
 class _Tree:
     """One search. Arrays over binaries are in the numbering of the current programme."""
 
-    def __init__(self, programme: Programme, cuts: Cuts, gap: float, deadline: float) -> None:
+    def __init__(self, programme: Programme, lazy: LazyRows, concave: Concave, gap: float, deadline: float) -> None:
         self._size = len(programme.cost)
-        self._cuts, self._gap, self._deadline = cuts, gap, deadline
+        self._lazy, self._concave, self._gap, self._deadline = lazy, concave, gap, deadline
         self._added: list[Cut] = []
         self._best, self._best_x = -np.inf, np.zeros(0)
         self._ceiling = -np.inf  # the highest bound of anything that was set aside
@@ -109,7 +154,7 @@ class _Tree:
     def _open(self, programme: Programme) -> None:
         self._programme = programme
         self._binary = np.flatnonzero(programme.is_binary)
-        self._weight = np.abs(programme.cost[self._binary]) + 1e-9
+        self._losses = _Losses(np.abs(programme.cost[self._binary]) + 1e-9)
         self._solver = Relaxation(programme)
         self._solver.append(programme.translated(self._added))
 
@@ -142,58 +187,74 @@ class _Tree:
         return Found(status, x, self._best, bound, self._nodes, tuple(self._added), root)
 
     def _branch(self, first: _Node) -> float | None:
-        """Work the tree off; the final bound, or None when time is up."""
+        """Work the tree off; the final bound, or None when time is up.
+
+        The better child of a node follows it at once (the solver stands nearly there); else the best bound is next.
+        """
         heap, made = [first], 1
-        while heap:
-            node = heapq.heappop(heap)
+        following: _Node | None = None
+        while heap or following is not None:
+            node, following = (following if following is not None else heapq.heappop(heap)), None
             bound = -node.order[0]
             if bound <= self._best + self._gap:
-                return bound
+                self._ceiling = max(self._ceiling, bound)
+                continue
             if time.perf_counter() > self._deadline:
                 return None
             self._nodes += 1
-            lower, upper = self._fixed(node)
-            if self._nodes % HEURISTIC_EVERY == 0:
-                self._round_up(node.point, lower, upper)
-            values = node.point.x[self._binary]
-            undecided = np.where(lower < upper, np.minimum(values, 1.0 - values), 0.0)
-            chosen = int(np.argmax(undecided * self._weight))
-            if undecided[chosen] <= INTEGRAL:
-                self._ceiling = max(self._ceiling, bound)
-                continue
-            for value in (1.0, 0.0):
-                low, high = lower.copy(), upper.copy()
-                low[chosen] = high[chosen] = value
-                point = self._relaxed(low, high, CUT_ROUNDS)
-                if point is None:
-                    continue
-                below = min(point.objective, bound)
-                if below <= self._best + self._gap or self._is_whole(point):
-                    self._ceiling = max(self._ceiling, below)
-                else:
-                    heapq.heappush(heap, _Node((-below, made), low, high, point))
-                    made += 1
+            children = sorted(self._children(node, made))
+            made += 2
+            following = children[0] if children else None
+            for child in children[1:]:
+                heapq.heappush(heap, child)
         return self._best
+
+    def _children(self, node: _Node, number: int) -> list[_Node]:
+        """The node with its most costly binary up, and down, as far as either may still hold something better."""
+        bound = -node.order[0]
+        lower, upper = self._fixed(node)
+        values = node.point.x[self._binary]
+        chosen = self._losses.choose(values, lower < upper)
+        if chosen < 0:
+            self._ceiling = max(self._ceiling, bound)
+            return []
+        children = []
+        for offset, value in enumerate((1.0, 0.0)):
+            low, high = lower.copy(), upper.copy()
+            low[chosen] = high[chosen] = value
+            point = self._relaxed(low, high, CUT_ROUNDS)
+            below = self._best if point is None else min(point.objective, bound)
+            if np.isfinite(below):
+                self._losses.learn(chosen, value, values[chosen], bound - below)
+            if point is None:
+                continue
+            if below <= self._best + self._gap or self._is_whole(point):
+                self._ceiling = max(self._ceiling, below)
+            else:
+                children.append(_Node((-below, number + offset), low, high, point))
+        return children
 
     def _relaxed(self, lower: FloatArray, upper: FloatArray, rounds: int) -> Point | None:
         """The relaxation between these bounds, cut until it is exact where it is whole; whole points are offered."""
         self._solver.bound(self._binary, lower, upper)
-        for number in range(CUT_ROUNDS_ROOT):
+        number = 0
+        while True:
             point = self._solver.solve()
             if point is None or point.objective <= self._best + self._gap:
                 return point
             whole = self._is_whole(point)
-            if whole or number < rounds:
-                x = self._written(point.x)
-                if whole:
-                    self.offer(point.objective - self._cuts.excess(x), x)
-                rows = self._cuts.violated(x, self._gap / 4)
-                if rows:
-                    self._added.extend(rows)
-                    self._solver.append(self._programme.translated(rows))
-                    continue
-            return point
-        return point
+            if number >= (CUT_ROUNDS_ROOT if whole else rounds):
+                return point
+            x = self._written(point.x)
+            rows = self._lazy.violated(x, BROKEN_WHOLE if whole else BROKEN)
+            if whole and not rows:
+                self.offer(point.objective - self._concave.excess(x), x)
+            rows += self._concave.violated(x, self._gap / 4)
+            if not rows:
+                return point
+            self._added.extend(rows)
+            self._solver.append(self._programme.translated(rows))
+            number += 1
 
     def _is_whole(self, point: Point) -> bool:
         values = point.x[self._binary]
@@ -227,6 +288,8 @@ class _Tree:
         """Drop what the root's reduced costs rule out: the trees' programmes are then small."""
         free = self._programme.lower[self._binary] < self._programme.upper[self._binary]
         off, _ = self._decided(root, root.objective, free)
+        if off.sum() < WORTH_SHRINKING * len(off):
+            return
         dropped = np.zeros(len(self._programme.cost), dtype=bool)
         dropped[self._binary[off]] = True
         self._open(self._programme.without(dropped))

@@ -26,7 +26,7 @@ from defiyield_core.allocation.plan import Movement
 from defiyield_core.allocation.problem import AllocationProblem, Prices
 from defiyield_core.units import FloatArray
 
-SEARCH_SHARE_OF_GAP = 0.5
+SEARCH_SHARE_OF_GAP = 0.9
 """The search stops at this share of the allowed gap; the rest is room for dilution's tangents and for paying each row's
 fee in one token."""
 EXACT = 1e-6
@@ -86,7 +86,7 @@ def _attempt(problem: AllocationProblem, limits: Limits, rules: set[str]) -> Pro
     start = np.zeros(len(programme.cost))
     tangents.hold(start)
     gap = parameters.gap_bps * SEARCH_SHARE_OF_GAP
-    found = search(programme, tangents, start, gap, parameters.time_limit_seconds)
+    found = search(programme, model.lazy, tangents, start, gap, parameters.time_limit_seconds)
     if found.status == "timeout":
         return Proposal(
             "timeout",
@@ -133,7 +133,7 @@ def _exact(attempt: _Attempt, choice: FloatArray, more: Sequence[Cut]) -> tuple[
     unused[binary] = whole == 0
     programme = written.without(unused)
     solver = Relaxation(programme)
-    solver.append(programme.translated((*attempt.cuts, *more)))
+    solver.append(programme.translated((*attempt.model.lazy, *attempt.cuts, *more)))
     point = None
     for _ in range(EXACT_ROUNDS):
         point = solver.solve()

@@ -34,7 +34,10 @@ LEAST_CONVERSION_COST = 1e-6
 
 @dataclass
 class Model:
-    """Rows for the solver, and where each variable is. Keys are pool indices, or (from token, to token)."""
+    """Rows for the solver, and where each variable is. Keys are pool indices, or (from token, to token).
+
+    `lazy` are rows of the model that a relaxation is given only where it breaks them: most never matter.
+    """
 
     problem: AllocationProblem
     limits: Limits
@@ -51,20 +54,15 @@ class Model:
     token_row: dict[int, int] = field(default_factory=dict)
     group_row: dict[int, int] = field(default_factory=dict)
     budget_row: int = -1
-    implied_rows: list[int] = field(default_factory=list)
+    lazy: list[Cut] = field(default_factory=list)
     opening: FloatArray = field(default_factory=lambda: np.zeros(0))
     deliverable: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     def exact(self) -> Programme:
-        """The programme for whole binaries: conversions are never free, so that none is larger than it need be.
-
-        The rows that only strengthen the relaxation are open, so that their prices do not hide those of the others.
-        """
+        """The programme for whole binaries: conversions are never free, so that none is larger than it need be."""
         programme = self.rows.arrays()
         columns = list(self.conversion.values())
         programme.cost[columns] = np.minimum(programme.cost[columns], -LEAST_CONVERSION_COST)
-        programme.row_lower[self.implied_rows] = -INFINITY
-        programme.row_upper[self.implied_rows] = INFINITY
         return programme
 
     def movements(self) -> list[int]:
@@ -118,7 +116,7 @@ def _add_withdrawals(model: Model, pools: np.ndarray, value: FloatArray) -> None
         growth = limits.growth[pool] if limits.yields.is_linear[pool] else 0.0
         amount = rows.column(-growth - model.idle_charge, most, switch=used)
         rows.row([(amount, 1.0), (used, -most)], upper=0.0)
-        rows.row([(amount, 1.0), (used, -least)], lower=0.0)
+        model.lazy.append(([(amount, 1.0), (used, -least)], 0.0, INFINITY))
         model.withdrawal[pool], model.withdrawal_used[pool] = amount, used
 
 
@@ -135,7 +133,7 @@ def _add_deposits(model: Model, cash: float) -> None:
         growth = limits.growth[pool] if limits.yields.is_linear[pool] else 0.0
         amount = rows.column(growth + model.idle_charge, most, switch=used)
         rows.row([(amount, 1.0), (used, -most)], upper=0.0)
-        rows.row([(amount, 1.0), (used, -min(least, most))], lower=0.0)
+        model.lazy.append(([(amount, 1.0), (used, -min(least, most))], 0.0, INFINITY))
         if pool in model.withdrawal_used:
             rows.row([(used, 1.0), (model.withdrawal_used[pool], 1.0)], upper=1.0)
         model.deposit[pool], model.deposit_used[pool] = amount, used
@@ -230,7 +228,7 @@ def _self_paid(model: Model, token: int) -> tuple[Terms, float]:
 def _add_supply_cuts(model: Model) -> None:
     """A leg larger than what the wallet has of its token needs a withdrawal or a conversion that brings it in.
 
-    Implied for whole numbers, but without these rows the relaxation pays only a fraction of a conversion's gas.
+    Without these rows the relaxation pays only a fraction of a conversion's gas.
     """
     problem, least = model.problem, model.limits.min_transaction_usd / model.unit_usd
     withdrawn: dict[int, Terms] = {}
@@ -248,11 +246,11 @@ def _add_supply_cuts(model: Model) -> None:
             opening, largest = float(model.opening[token]), model.rows.upper[amount] / len(members)
             if opening < least / len(members):
                 bringing = converted.get(token, []) + sold.get(token, [])
-                model.implied_rows.append(model.rows.row([(used, -1.0), *bringing], lower=0.0))
+                model.lazy.append(([(used, -1.0), *bringing], 0.0, INFINITY))
             if largest > opening + NEGLIGIBLE:
                 terms = [(amount, 1.0 / len(members)), (used, -opening), *withdrawn.get(token, [])]
                 terms += [(column, opening - largest) for column, _ in converted.get(token, [])]
-                model.implied_rows.append(model.rows.row(_merged(terms), upper=0.0))
+                model.lazy.append((_merged(terms), -INFINITY, 0.0))
 
 
 def _add_timing(model: Model) -> None:
