@@ -199,5 +199,5 @@ def test_dilution_turns_a_tempting_small_pool_away() -> None:
     assert positions_usd(plain, solve(plain))["small"] == pytest.approx(1e6)
     small = positions_usd(diluted, solve(diluted))["small"]
     ratio = (1.15 ** (30 / 365) - 1) / (1.06 ** (30 / 365) - 1)
-    assert small == pytest.approx(1e6 * (np.sqrt(ratio) - 1), rel=1e-3)
+    assert small == pytest.approx(1e6 * (np.sqrt(ratio) - 1), rel=1e-2)
     assert "ALLOCATION" in kinds(solve(diluted))
