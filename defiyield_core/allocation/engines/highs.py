@@ -16,7 +16,7 @@ import numpy as np
 
 from defiyield_core.allocation.engines import counts
 from defiyield_core.allocation.engines.branch_and_bound import Found, search
-from defiyield_core.allocation.engines.highs_solver import Cut, Relaxation, Terms
+from defiyield_core.allocation.engines.highs_solver import Cut, NumericalTrouble, Relaxation, Terms
 from defiyield_core.allocation.engines.milp import NEGLIGIBLE, Model, build, fees_pinned
 from defiyield_core.allocation.engines.port import Proposal
 from defiyield_core.allocation.engines.tangents import Tangents, add_growth
@@ -38,7 +38,11 @@ def propose(problem: AllocationProblem, limits: Limits) -> Proposal:
     """The best movements: without rules about the number of positions first, which mostly see to themselves."""
     rules: set[str] = set()
     while True:
-        proposal = _attempt(problem, limits, rules)
+        try:
+            proposal = _attempt(problem, limits, rules)
+        except NumericalTrouble as trouble:
+            reason = f"the linear solver met numerical trouble ({trouble}): try parameters.engine cvxpy"
+            return Proposal("infeasible", reason=reason)
         broken = _broken(limits, proposal) - rules
         if not broken:
             return proposal

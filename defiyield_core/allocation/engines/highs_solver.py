@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import highspy
 import numpy as np
 
-from defiyield_core.errors import AllocationError
 from defiyield_core.units import BoolArray, FloatArray, IntArray
 
 INFINITY = highspy.kHighsInf
@@ -159,6 +158,10 @@ class Point:
     row_dual: FloatArray
 
 
+class NumericalTrouble(Exception):
+    """The linear solver ended in a state that proves nothing."""
+
+
 class Relaxation:
     """The programme with its binaries continuous, kept in the solver: each solve starts from the last basis."""
 
@@ -201,7 +204,7 @@ class Relaxation:
         """The optimum; None where nothing is feasible.
 
         Raises:
-            AllocationError: any other state of the solver (numerical trouble), also from a fresh start.
+            NumericalTrouble: any other state of the solver, also from a fresh start.
         """
         if self._empty is not None:
             nothing = Point(0.0, np.zeros(0), np.zeros(0), np.zeros(len(self._empty.row_lower)))
@@ -221,7 +224,7 @@ class Relaxation:
                 )
             if state in _INFEASIBLE:
                 return None
-        raise AllocationError(f"the linear solver met numerical trouble ({state}); try parameters.engine: cvxpy")
+        raise NumericalTrouble(str(state))
 
 
 def _configured() -> highspy.Highs:
