@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export DEFIYIELD_HOME ?= $(CURDIR)/var
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test lint bench docs clean
+.PHONY: help setup demo ui test lint bench study docs clean
 
 help: ## Show these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ lint: setup ## Run ruff and mypy
 
 bench: setup ## Measure the speeds that the documentation quotes (writes docs/benchmarks.md)
 	@$(BIN)/python -m tests.bench
+
+study: setup ## Compare the allocation rules over the recorded year (writes docs/allocation_study.md)
+	@$(BIN)/python -m tests.study
 
 docs: setup ## Write the generated parts again: sql/, dbt sources, docs/tables.md
 	@$(BIN)/python -m defiyield_core.contracts.generate

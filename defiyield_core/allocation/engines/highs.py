@@ -16,7 +16,7 @@ import numpy as np
 
 from defiyield_core.allocation.engines import counts
 from defiyield_core.allocation.engines.branch_and_bound import Found, search
-from defiyield_core.allocation.engines.highs_solver import Cut, NumericalTrouble, Relaxation, Terms
+from defiyield_core.allocation.engines.highs_solver import Cut, NumericalError, Relaxation, Terms
 from defiyield_core.allocation.engines.milp import NEGLIGIBLE, Model, build, fees_pinned
 from defiyield_core.allocation.engines.port import Proposal
 from defiyield_core.allocation.engines.tangents import Tangents, add_growth
@@ -40,7 +40,7 @@ def propose(problem: AllocationProblem, limits: Limits) -> Proposal:
     while True:
         try:
             proposal = _attempt(problem, limits, rules)
-        except NumericalTrouble as trouble:
+        except NumericalError as trouble:
             reason = f"the linear solver met numerical trouble ({trouble}): try parameters.engine cvxpy"
             return Proposal("infeasible", reason=reason)
         broken = _broken(limits, proposal) - rules

@@ -158,7 +158,7 @@ class Point:
     row_dual: FloatArray
 
 
-class NumericalTrouble(Exception):
+class NumericalError(Exception):
     """The linear solver ended in a state that proves nothing."""
 
 
@@ -204,7 +204,7 @@ class Relaxation:
         """The optimum; None where nothing is feasible.
 
         Raises:
-            NumericalTrouble: any other state of the solver, also from a fresh start.
+            NumericalError: any other state of the solver, also from a fresh start.
         """
         if self._empty is not None:
             nothing = Point(0.0, np.zeros(0), np.zeros(0), np.zeros(len(self._empty.row_lower)))
@@ -224,7 +224,7 @@ class Relaxation:
                 )
             if state in _INFEASIBLE:
                 return None
-        raise NumericalTrouble(str(state))
+        raise NumericalError(str(state))
 
 
 def _configured() -> highspy.Highs:
