@@ -156,7 +156,10 @@ def _add_conversions(model: Model) -> None:
         for token in problem.pool_tokens[pool]:
             share = model.rows.upper[column] / len(problem.pool_tokens[pool])
             absorb[token] = absorb.get(token, 0.0) + share
-    for source, supply in enumerate(model.deliverable):
+    supplies = model.deliverable.copy()
+    for source in np.flatnonzero(limits.forced_target >= 0):  # what arrives by force may be converted onwards
+        supplies[limits.forced_target[source]] += model.deliverable[source]
+    for source, supply in enumerate(supplies):
         forced = int(limits.forced_target[source])
         if forced >= 0:
             targets = {forced: float(supply)} if supply > 0 else {}

@@ -275,3 +275,23 @@ def test_a_time_limit_that_is_too_short_holds_and_says_so() -> None:
     assert decision.status == "timeout"
     assert "time_limit_seconds" in decision.reason
     assert kinds(decision) == ["HOLD"]
+
+
+def test_what_a_forced_conversion_brings_in_may_be_converted_onwards() -> None:
+    given = problem(
+        [pool("left", 0.2, "DAI"), pool("best", 0.1, "USDT"), pool("small", 0.01, "USDC", tvl_usd=1.0)],
+        {"DAI": 100},
+        held={("left", "DAI"): 900.0},
+        prices={"USDC": 1.0},
+    )
+    dai, usdc = given.tokens.index("DAI"), given.tokens.index("USDC")
+    forced = np.where(np.arange(len(given.tokens)) == dai, usdc, -1)
+    given = replace(
+        given,
+        forced_target=forced,
+        convertible_into=np.arange(len(given.tokens)) != dai,
+        must_exit=np.array([True, False, False]),
+    )
+    decision = solve(given)
+    assert positions_usd(given, decision) == pytest.approx({"left": 0, "best": 1_000, "small": 0}, abs=0.01)
+    assert kinds(decision) == ["WITHDRAWAL", "CONVERSION", "CONVERSION", "ALLOCATION"]
