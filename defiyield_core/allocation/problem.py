@@ -95,8 +95,8 @@ class AllocationProblem:
         """
         n, m = len(self.pool_ids), len(self.tokens)
         for name, values in (("pool_ids", self.pool_ids), ("tokens", self.tokens)):
-            repeated = sorted({value for value in values if values.count(value) > 1})
-            if repeated:
+            if len(set(values)) < len(values):
+                repeated = sorted({value for value in values if values.count(value) > 1})
                 raise AllocationError(f"{name}: {repeated} are listed twice")
         for name, shape in (
             ("token_prices", (m,)),

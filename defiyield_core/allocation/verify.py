@@ -6,6 +6,7 @@ solver's variables.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from defiyield_core.allocation.execute import execute
 from defiyield_core.allocation.limits import GROUPS, Limits, group_sums, limits_of
 from defiyield_core.allocation.problem import AllocationDecision, AllocationProblem
 from defiyield_core.errors import AllocationError
-from defiyield_core.units import BPS_PER_UNIT, FloatArray, to_bps
+from defiyield_core.units import BPS_PER_UNIT, BoolArray, FloatArray, to_bps
 
 TOLERANCE_SHARE = 1e-9
 """Of AUM."""
@@ -120,17 +121,16 @@ def _check_legs(problem: AllocationProblem, moved: dict[str, FloatArray], gas: d
 
 
 def _check_trades(problem: AllocationProblem, limits: Limits, traded: _Traded, tolerance: float) -> None:
-    deposits, withdrawals, minimum = traded.deposits_usd, traded.withdrawals_usd, limits.min_transaction_usd
-    for pool, name in enumerate(problem.pool_ids):
-        deposit, withdrawal = deposits[pool], withdrawals[pool]
-        _require(not (deposit > 0 and withdrawal > 0), f"pool {name} is deposited to and withdrawn from at once")
-        if deposit > 0:
-            _require(bool(limits.can_deposit[pool]), f"pool {name} takes no deposit")
-            _require(deposit >= minimum - tolerance, f"the deposit of ${deposit:.6g} into {name} is too small")
-        if withdrawal > 0:
-            in_full = withdrawal >= limits.value_usd[pool] - tolerance
-            _require(bool(problem.withdrawable[pool]), f"pool {name} allows no withdrawal")
-            _require(in_full or withdrawal >= minimum - tolerance, f"the withdrawal from {name} is too small")
+    deposits, withdrawals = traded.deposits_usd, traded.withdrawals_usd
+    least = limits.min_transaction_usd - tolerance
+    is_in, is_out = deposits > 0, withdrawals > 0
+    partial = is_out & (withdrawals < limits.value_usd - tolerance)
+    pools = problem.pool_ids
+    _none(is_in & is_out, pools, "is deposited to and withdrawn from at once")
+    _none(is_in & ~limits.can_deposit, pools, "takes no deposit")
+    _none(is_in & (deposits < least), pools, "is deposited to with less than the minimum transaction")
+    _none(is_out & ~problem.withdrawable, pools, "allows no withdrawal")
+    _none(partial & (withdrawals < least), pools, "is withdrawn from in part with less than the minimum transaction")
 
 
 def _check_conversions(
@@ -147,10 +147,9 @@ def _check_conversions(
 
 
 def _check_positions(problem: AllocationProblem, limits: Limits, final_usd: FloatArray, tolerance: float) -> None:
-    for pool, name in enumerate(problem.pool_ids):
-        excess = final_usd[pool] - limits.cap_usd[pool]
-        _require(excess <= tolerance, f"the position in {name} is ${excess:.6g} above its cap")
-        _require(not (limits.exits[pool] and final_usd[pool] > 0), f"pool {name} must be left, and is not")
+    excess_usd = final_usd - limits.cap_usd
+    _none(excess_usd > tolerance, problem.pool_ids, f"is up to ${excess_usd.max(initial=0.0):.6g} above its cap")
+    _none(limits.exits & (final_usd > 0), problem.pool_ids, "must be left, and is not")
     sums = group_sums(problem.group, final_usd)
     for number in GROUPS:
         excess = sums[number - 1] - limits.group_cap_usd[number - 1]
@@ -168,6 +167,11 @@ def _close(value: FloatArray | float, expected: FloatArray | float, tolerance: f
     difference = float(np.max(np.abs(np.asarray(value) - np.asarray(expected)), initial=0.0))
     if not difference <= tolerance:
         raise AllocationError(f"re-evaluation failed: {what} differs by {difference:.6g} (allowed: {tolerance:.3g})")
+
+
+def _none(broken: BoolArray, pools: Sequence[str], what: str) -> None:
+    if broken.any():
+        raise AllocationError(f"re-evaluation failed: pool {pools[int(np.argmax(broken))]} {what}")
 
 
 def _require(holds: bool, problem: str) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -45,23 +44,12 @@ class Concave(Protocol):
         ...
 
 
-class LazyRows:
+class Lazy(Protocol):
     """Rows of the programme that a relaxation is given only where it breaks them."""
 
-    def __init__(self, rows: Sequence[Cut]) -> None:
-        self._rows = rows
-        self._owner = np.repeat(np.arange(len(rows)), [len(terms) for terms, _, _ in rows])
-        self._index = np.array([column for terms, _, _ in rows for column, _ in terms], dtype=np.int64)
-        self._value = np.array([value for terms, _, _ in rows for _, value in terms])
-        self._lower, self._upper = (np.array([row[side] for row in rows]) for side in (1, 2))
-
     def violated(self, x: FloatArray, tolerance: float) -> list[Cut]:
-        """The rows that `x` breaks by more than `tolerance`, in units of the programme."""
-        if not self._rows:
-            return []
-        activity = np.bincount(self._owner, self._value * x[self._index], minlength=len(self._rows))
-        broken = np.maximum(self._lower - activity, activity - self._upper) > tolerance
-        return [self._rows[int(number)] for number in np.flatnonzero(broken)]
+        """The rows, in the numbering of the written programme, that `x` breaks by more than `tolerance`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -93,7 +81,7 @@ class _Node:
 
 def search(
     programme: Programme,
-    lazy: Sequence[Cut],
+    lazy: Lazy,
     concave: Concave,
     start: FloatArray,
     gap: float,
@@ -106,7 +94,7 @@ def search(
         start: a point to begin with (doing nothing); used where the programme allows it.
         seconds: wall time after which the search gives up.
     """
-    tree = _Tree(programme, LazyRows(lazy), concave, gap, time.perf_counter() + seconds)
+    tree = _Tree(programme, lazy, concave, gap, time.perf_counter() + seconds)
     if programme.allows(start):
         tree.offer(float(programme.cost @ start) - concave.excess(start), start)
     return tree.run()
@@ -142,7 +130,7 @@ class _Losses:
 class _Tree:
     """One search. Arrays over binaries are in the numbering of the current programme."""
 
-    def __init__(self, programme: Programme, lazy: LazyRows, concave: Concave, gap: float, deadline: float) -> None:
+    def __init__(self, programme: Programme, lazy: Lazy, concave: Concave, gap: float, deadline: float) -> None:
         self._size = len(programme.cost)
         self._lazy, self._concave, self._gap, self._deadline = lazy, concave, gap, deadline
         self._added: list[Cut] = []

@@ -80,7 +80,7 @@ class _Attempt:
 
 
 def _attempt(problem: AllocationProblem, limits: Limits, rules: set[str]) -> Proposal:
-    parameters, model = problem.parameters, build(problem, limits)
+    parameters, model = problem.parameters, build(problem, limits, every_pool=bool(rules))
     if "at_least" in rules:
         counts.at_least(model)
     if "at_most" in rules:
@@ -137,7 +137,7 @@ def _exact(attempt: _Attempt, choice: FloatArray, more: Sequence[Cut]) -> tuple[
     unused[binary] = whole == 0
     programme = written.without(unused)
     solver = Relaxation(programme)
-    solver.append(programme.translated((*attempt.model.lazy, *attempt.cuts, *more)))
+    solver.append(programme.translated((*attempt.model.lazy.least_rows(), *attempt.cuts, *more)))
     point = None
     for _ in range(EXACT_ROUNDS):
         point = solver.solve()

@@ -6,8 +6,9 @@ binaries (`branch_and_bound`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import highspy
 import numpy as np
@@ -18,7 +19,17 @@ INFINITY = highspy.kHighsInf
 Terms = list[tuple[int, float]]
 Cut = tuple[Terms, float, float]
 """A row that is added later: terms, lower, upper."""
+TIGHT, LOOSE = 1e-9, 1e-7
+"""Feasibility tolerances, in units of the programme: the usual one, and the one where rounding leaves no other."""
 _INFEASIBLE = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible)
+
+
+def merged(terms: Terms) -> Terms:
+    """One entry a column: HiGHS refuses a row that names a column twice."""
+    sums: dict[int, float] = {}
+    for column, value in terms:
+        sums[column] = sums.get(column, 0.0) + value
+    return list(sums.items())
 
 
 @dataclass
@@ -116,11 +127,17 @@ class Programme:
             and (rows <= self.row_upper + tolerance).all()
         )
 
-    def translated(self, cuts: Iterable[Cut]) -> list[Cut]:
+    def translated(self, cuts: Sequence[Cut]) -> list[Cut]:
         """Cuts in the numbering of the written programme, in this one's: columns that it lacks are 0."""
-        place = {int(written): own for own, written in enumerate(self.columns)}
+        if not cuts:
+            return []
+        place = self._place
         own = [([(place[c], v) for c, v in terms if c in place], low, high) for terms, low, high in cuts]
         return [cut for cut in own if cut[0]]
+
+    @cached_property
+    def _place(self) -> dict[int, int]:
+        return {written: own for own, written in enumerate(self.columns.tolist())}
 
     def without(self, off: BoolArray) -> Programme:
         """The programme with these binaries at 0: less them, the columns they switch, and rows that are empty then."""
@@ -166,7 +183,8 @@ class Relaxation:
     """The programme with its binaries continuous, kept in the solver: each solve starts from the last basis."""
 
     def __init__(self, programme: Programme) -> None:
-        self._highs = _configured()
+        self._highs = highspy.Highs()
+        self._highs.passOptions(_OPTIONS)
         self._empty = programme if not len(programme.cost) else None
         self._highs.passModel(
             len(programme.cost),
@@ -204,36 +222,48 @@ class Relaxation:
         """The optimum; None where nothing is feasible.
 
         Raises:
-            NumericalError: any other state of the solver, also from a fresh start.
+            NumericalError: any other state of the solver, also from a fresh start and with loose tolerances.
         """
         if self._empty is not None:
             nothing = Point(0.0, np.zeros(0), np.zeros(0), np.zeros(len(self._empty.row_lower)))
             return nothing if self._empty.allows(nothing.x) else None
-        for fresh in (False, True):
-            if fresh:
-                self._highs.clearSolver()
+        for tolerance in (None, TIGHT, LOOSE):
+            if tolerance is not None:
+                self._restart(tolerance)
             self._highs.run()
             state = self._highs.getModelStatus()
             if state == highspy.HighsModelStatus.kOptimal:
                 solution = self._highs.getSolution()
-                return Point(
+                point = Point(
                     self._highs.getInfo().objective_function_value,
                     np.array(solution.col_value),
                     np.array(solution.col_dual),
                     np.array(solution.row_dual),
                 )
+                if tolerance == LOOSE:
+                    self._restart(TIGHT)
+                return point
             if state in _INFEASIBLE:
                 return None
         raise NumericalError(str(state))
 
+    def _restart(self, tolerance: float) -> None:
+        """Forget the basis, and count as feasible what is within `tolerance`."""
+        self._highs.clearSolver()
+        for side in ("primal", "dual"):
+            self._highs.setOptionValue(f"{side}_feasibility_tolerance", tolerance)
 
-def _configured() -> highspy.Highs:
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
-    highs.setOptionValue("threads", 1)
-    highs.setOptionValue("random_seed", 0)
+
+def _options() -> highspy.HighsOptions:
+    options = highspy.HighsOptions()
+    options.output_flag = False
+    options.threads = 1
+    options.random_seed = 0
     # The models are small and scaled: presolve costs more than it saves, and would throw the last basis away.
-    highs.setOptionValue("presolve", "off")
-    highs.setOptionValue("primal_feasibility_tolerance", 1e-9)
-    highs.setOptionValue("dual_feasibility_tolerance", 1e-9)
-    return highs
+    options.presolve = "off"
+    options.primal_feasibility_tolerance = TIGHT
+    options.dual_feasibility_tolerance = TIGHT
+    return options
+
+
+_OPTIONS = _options()

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from defiyield_core.allocation.engines.highs_solver import INFINITY, Cut, Programme, Rows, Terms
+from defiyield_core.allocation.engines.dominance import dominated
+from defiyield_core.allocation.engines.highs_solver import INFINITY, Cut, Programme, Rows, Terms, merged
+from defiyield_core.allocation.engines.lazy import LazyRows, Leg, TokenSupply
 from defiyield_core.allocation.flows import Flows
 from defiyield_core.allocation.limits import GROUPS, Limits
 from defiyield_core.allocation.problem import AllocationProblem
@@ -36,7 +38,7 @@ LEAST_CONVERSION_COST = 1e-6
 class Model:
     """Rows for the solver, and where each variable is. Keys are pool indices, or (from token, to token).
 
-    `lazy` are rows of the model that a relaxation is given only where it breaks them: most never matter.
+    `least` is (amount, used, smallest amount) of each trade, kept by `lazy`.
     """
 
     problem: AllocationProblem
@@ -54,7 +56,8 @@ class Model:
     token_row: dict[int, int] = field(default_factory=dict)
     group_row: dict[int, int] = field(default_factory=dict)
     budget_row: int = -1
-    lazy: list[Cut] = field(default_factory=list)
+    least: list[tuple[int, int, float]] = field(default_factory=list)
+    lazy: LazyRows = field(default_factory=lambda: LazyRows([], [], [], 0))
     opening: FloatArray = field(default_factory=lambda: np.zeros(0))
     deliverable: FloatArray = field(default_factory=lambda: np.zeros(0))
 
@@ -81,8 +84,12 @@ class Model:
         return Flows(deposits, withdrawals, conversions)
 
 
-def build(problem: AllocationProblem, limits: Limits) -> Model:
-    """The model of a problem whose AUM is above zero, without the number of positions and without dilution."""
+def build(problem: AllocationProblem, limits: Limits, every_pool: bool = False) -> Model:
+    """The model of a problem whose AUM is above zero, without the number of positions and without dilution.
+
+    Args:
+        every_pool: model also the deposits that an optimal plan can do without.
+    """
     model = Model(problem, limits, limits.aum_usd / BPS_PER_UNIT, limits.idle_charge)
     value = limits.value_usd / model.unit_usd
     exiting = np.where(limits.exits, value, 0.0)
@@ -91,11 +98,13 @@ def build(problem: AllocationProblem, limits: Limits) -> Model:
     model.deliverable = model.opening + sellable @ limits.token_share
     cash = float(model.deliverable.sum())
     _add_withdrawals(model, np.flatnonzero(sellable), value)
-    _add_deposits(model, cash)
+    unneeded = np.zeros(len(value), dtype=bool) if every_pool else dominated(problem, limits, cash * model.unit_usd)
+    _add_deposits(model, cash, np.flatnonzero(limits.can_deposit & ~unneeded))
     _add_conversions(model)
     _add_token_rows(model)
     _add_budget(model)
     _add_groups(model, value)
+    model.lazy = _lazy_rows(model)
     return model
 
 
@@ -116,15 +125,15 @@ def _add_withdrawals(model: Model, pools: np.ndarray, value: FloatArray) -> None
         growth = limits.growth[pool] if limits.yields.is_linear[pool] else 0.0
         amount = rows.column(-growth - model.idle_charge, most, switch=used)
         rows.row([(amount, 1.0), (used, -most)], upper=0.0)
-        model.lazy.append(([(amount, 1.0), (used, -least)], 0.0, INFINITY))
+        model.least.append((amount, used, least))
         model.withdrawal[pool], model.withdrawal_used[pool] = amount, used
 
 
-def _add_deposits(model: Model, cash: float) -> None:
+def _add_deposits(model: Model, cash: float, pools: np.ndarray) -> None:
     rows, limits, unit = model.rows, model.limits, model.unit_usd
     keep = 1.0 - model.idle_charge
     least = max(limits.min_transaction_usd / unit + PAD, LEAST_MOVEMENT)
-    for pool in map(int, np.flatnonzero(limits.can_deposit)):
+    for pool in map(int, pools):
         most = min(limits.room_usd[pool] / unit, cash)
         gas = limits.deposit_gas_usd[pool] / unit
         if most <= NEGLIGIBLE or most < limits.min_transaction_usd / unit or not _may_matter(model, pool, most, gas):
@@ -133,7 +142,7 @@ def _add_deposits(model: Model, cash: float) -> None:
         growth = limits.growth[pool] if limits.yields.is_linear[pool] else 0.0
         amount = rows.column(growth + model.idle_charge, most, switch=used)
         rows.row([(amount, 1.0), (used, -most)], upper=0.0)
-        model.lazy.append(([(amount, 1.0), (used, -min(least, most))], 0.0, INFINITY))
+        model.least.append((amount, used, min(least, most)))
         if pool in model.withdrawal_used:
             rows.row([(used, 1.0), (model.withdrawal_used[pool], 1.0)], upper=1.0)
         model.deposit[pool], model.deposit_used[pool] = amount, used
@@ -157,8 +166,8 @@ def _add_conversions(model: Model) -> None:
             share = model.rows.upper[column] / len(problem.pool_tokens[pool])
             absorb[token] = absorb.get(token, 0.0) + share
     supplies = model.deliverable.copy()
-    for source in np.flatnonzero(limits.forced_target >= 0):  # what arrives by force may be converted onwards
-        supplies[limits.forced_target[source]] += model.deliverable[source]
+    for token in map(int, np.flatnonzero(limits.forced_target >= 0)):  # what arrives by force may be converted onwards
+        supplies[limits.forced_target[token]] += model.deliverable[token]
     for source, supply in enumerate(supplies):
         forced = int(limits.forced_target[source])
         if forced >= 0:
@@ -198,7 +207,6 @@ def _add_token_rows(model: Model) -> None:
             model.token_row[token] = model.rows.row(terms_less_gas, constant - opening, constant - opening)
         else:
             model.token_row[token] = model.rows.row(row, lower=-opening)
-    _add_supply_cuts(model)
     _add_timing(model)
 
 
@@ -228,32 +236,24 @@ def _self_paid(model: Model, token: int) -> tuple[Terms, float]:
     return optional, gas * exits
 
 
-def _add_supply_cuts(model: Model) -> None:
-    """A leg larger than what the wallet has of its token needs a withdrawal or a conversion that brings it in.
-
-    Without these rows the relaxation pays only a fraction of a conversion's gas.
-    """
+def _lazy_rows(model: Model) -> LazyRows:
     problem, least = model.problem, model.limits.min_transaction_usd / model.unit_usd
-    withdrawn: dict[int, Terms] = {}
-    sold: dict[int, Terms] = {}
-    converted: dict[int, Terms] = {}
+    supplies = [TokenSupply() for _ in problem.tokens]
     for pool, column in model.withdrawal.items():
         for token in problem.pool_tokens[pool]:
-            withdrawn.setdefault(token, []).append((column, -float(model.limits.token_share[pool, token])))
-            sold.setdefault(token, []).append((model.withdrawal_used[pool], 1.0))
+            supplies[token].withdrawn.append((column, float(model.limits.token_share[pool, token])))
+            supplies[token].withdrawal_used.append(model.withdrawal_used[pool])
     for (_, target), column in model.conversion_used.items():
-        converted.setdefault(target, []).append((column, 1.0))
+        supplies[target].conversion_used.append(column)
+    legs = []
     for pool, amount in model.deposit.items():
         members, used = problem.pool_tokens[pool], model.deposit_used[pool]
+        largest = model.rows.upper[amount] / len(members)
         for token in members:
-            opening, largest = float(model.opening[token]), model.rows.upper[amount] / len(members)
-            if opening < least / len(members):
-                bringing = converted.get(token, []) + sold.get(token, [])
-                model.lazy.append(([(used, -1.0), *bringing], 0.0, INFINITY))
-            if largest > opening + NEGLIGIBLE:
-                terms = [(amount, 1.0 / len(members)), (used, -opening), *withdrawn.get(token, [])]
-                terms += [(column, opening - largest) for column, _ in converted.get(token, [])]
-                model.lazy.append((_merged(terms), -INFINITY, 0.0))
+            opening = min(float(model.opening[token]), largest)
+            needs = float(model.opening[token]) < least / len(members)
+            legs.append(Leg(amount, used, 1.0 / len(members), token, opening, largest, needs))
+    return LazyRows(model.least, legs, supplies, len(model.rows.cost))
 
 
 def _add_timing(model: Model) -> None:
@@ -284,15 +284,7 @@ def _add_timing(model: Model) -> None:
         for p in map(int, np.flatnonzero(limits.exits))
     )
     if exits or any(legs.values()):
-        model.rows.row(_merged(total), lower=(gas + PAD) * exits - constant)
-
-
-def _merged(terms: Terms) -> Terms:
-    """One entry a column: HiGHS refuses a row that names a column twice."""
-    sums: dict[int, float] = {}
-    for column, value in terms:
-        sums[column] = sums.get(column, 0.0) + value
-    return list(sums.items())
+        model.rows.row(merged(total), lower=(gas + PAD) * exits - constant)
 
 
 def _fee_terms(model: Model) -> tuple[Terms, float]:
@@ -335,5 +327,5 @@ def fees_pinned(model: Model, payers: Mapping[int, Terms], constants: Mapping[in
     for token in payers.keys() | constants.keys():
         fees = [(column, -fee) for column, fee in payers.get(token, [])]
         least = constants.get(token, 0.0) + PAD - float(model.opening[token])
-        rows.append((_merged(model.token_terms.get(token, []) + fees), least, INFINITY))
+        rows.append((merged(model.token_terms.get(token, []) + fees), least, INFINITY))
     return rows

@@ -75,7 +75,7 @@ def test_a_decision_that_was_tampered_with_is_refused(
         (lambda p: _rules(p, max_alloc_percentage=0.3), "above its cap"),
         (lambda p: _rules(p, group2_max_pct=0.1), "group 2 is"),
         (lambda p: _rules(p, min_pools=3, min_position_pct=0.25), "positions count"),
-        (lambda p: _rules(p, min_transaction_value=39_995.0), "is too small"),
+        (lambda p: _rules(p, min_transaction_value=39_995.0), "less than the minimum transaction"),
         (lambda p: replace(p, depositable=np.array([True, False, True])), "takes no deposit"),
         (lambda p: replace(p, withdrawable=np.zeros(3, dtype=bool)), "allows no withdrawal"),
         (lambda p: replace(p, convertible_into=np.array([False, True])), "takes no deposit|not be converted into"),
