@@ -159,9 +159,10 @@ class _Tree:
         bound = root.objective
         if bound > self._best + self._gap:
             self._round_up(root, lower, upper)
-            self._shrink(root)
-            lower, upper = self._programme.lower[self._binary], self._programme.upper[self._binary]
-            point = self._relaxed(lower, upper, CUT_ROUNDS_ROOT)
+            point: Point | None = root
+            if self._shrink(root):
+                lower, upper = self._programme.lower[self._binary], self._programme.upper[self._binary]
+                point = self._relaxed(lower, upper, CUT_ROUNDS_ROOT)
             left = self._best if point is None else self._branch(_Node((-bound, 0), lower, upper, point))
             if left is None:
                 return self._found("timeout", float("nan"), root)
@@ -272,12 +273,13 @@ class _Tree:
             self._ceiling = max(self._ceiling, bound + float(np.where(off, dual, np.where(on, -dual, -np.inf)).max()))
         return off, on
 
-    def _shrink(self, root: Point) -> None:
-        """Drop what the root's reduced costs rule out: the trees' programmes are then small."""
+    def _shrink(self, root: Point) -> bool:
+        """Drop what the root's reduced costs rule out, where that is much: the tree's programmes are then small."""
         free = self._programme.lower[self._binary] < self._programme.upper[self._binary]
         off, _ = self._decided(root, root.objective, free)
         if off.sum() < WORTH_SHRINKING * len(off):
-            return
+            return False
         dropped = np.zeros(len(self._programme.cost), dtype=bool)
         dropped[self._binary[off]] = True
         self._open(self._programme.without(dropped))
+        return True

@@ -259,8 +259,9 @@ def _options() -> highspy.HighsOptions:
     options.output_flag = False
     options.threads = 1
     options.random_seed = 0
-    # The models are small and scaled: presolve costs more than it saves, and would throw the last basis away.
+    # The models are small and scaled: scaling again does nothing, and presolve would throw the last basis away.
     options.presolve = "off"
+    options.simplex_scale_strategy = 0
     options.primal_feasibility_tolerance = TIGHT
     options.dual_feasibility_tolerance = TIGHT
     return options
