@@ -94,7 +94,8 @@ def build(problem: AllocationProblem, limits: Limits, every_pool: bool = False) 
     value = limits.value_usd / model.unit_usd
     exiting = np.where(limits.exits, value, 0.0)
     model.opening = problem.wallet_usd / model.unit_usd + exiting @ limits.token_share
-    sellable = np.where(_worth_selling(limits, model.unit_usd), value, 0.0)
+    # Also what is worth less than its own gas: selling it may free a place or room in its group.
+    sellable = np.where(limits.can_withdraw & (value > NEGLIGIBLE), value, 0.0)
     model.deliverable = model.opening + sellable @ limits.token_share
     cash = float(model.deliverable.sum())
     _add_withdrawals(model, np.flatnonzero(sellable), value)
@@ -106,12 +107,6 @@ def build(problem: AllocationProblem, limits: Limits, every_pool: bool = False) 
     _add_groups(model, value)
     model.lazy = _lazy_rows(model)
     return model
-
-
-def _worth_selling(limits: Limits, unit_usd: float) -> np.ndarray:
-    """Selling a position smaller than its own gas frees nothing, so it is never better than keeping it."""
-    smallest = np.maximum(limits.withdrawal_gas_usd, NEGLIGIBLE * unit_usd)
-    return np.asarray(limits.can_withdraw & (limits.value_usd > smallest))
 
 
 def _add_withdrawals(model: Model, pools: np.ndarray, value: FloatArray) -> None:

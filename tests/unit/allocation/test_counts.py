@@ -39,6 +39,14 @@ def test_a_partial_sale_frees_no_place() -> None:
     assert positions_usd(given, solve(given)) == pytest.approx({"a": 600, "b": 400, "c": 0, "d": 0}, abs=1e-3)
 
 
+def test_a_crumb_worth_less_than_its_gas_is_sold_where_it_blocks_a_place() -> None:
+    pools = [pool("crumb", 0.01), pool("stuck", 0.01, withdrawable=False), pool("best", 0.5)]
+    held = {("crumb", "USDC"): 5.0, ("stuck", "USDC"): 1_000.0}
+    given = problem(pools, {"USDC": 100_000}, held=held, gas=(8.0, 8.0, 8.0), max_pools=2)
+    final = positions_usd(given, solve(given))
+    assert final == pytest.approx({"crumb": 0, "stuck": 1_000, "best": 99_989}, abs=0.01)
+
+
 def test_both_numbers_hold_at_once() -> None:
     given = problem(POOLS, {"USDC": 1_000}, min_pools=3, max_pools=3, min_transaction_value=100.0)
     final = positions_usd(given, solve(given))
