@@ -39,8 +39,9 @@ bench: setup ## Measure the speeds that the documentation quotes (writes docs/be
 study: setup ## Compare the allocation rules over the recorded year (writes docs/allocation_study.md)
 	@$(BIN)/python -m tests.study
 
-docs: setup ## Write the generated parts again: sql/, dbt sources, docs/tables.md
+docs: setup ## Write the generated parts again: sql/, dbt sources, docs/tables.md, docs/allocate.md and its schemas
 	@$(BIN)/python -m defiyield_core.contracts.generate
+	@$(BIN)/python -m defiyield_core.allocation.schema
 
 clean: ## Remove the demo's data (keeps .venv)
 	rm -rf var

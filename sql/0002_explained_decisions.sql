@@ -2,6 +2,7 @@
 
 alter table allocation_parameters add column engine text collate "C";  -- solver that proved it
 alter table allocation_parameters add column break_even_days double precision;  -- days after which the gain over holding has paid the costs [days]
+alter table allocation_parameters add column policy_options text collate "C";  -- JSON of the policy's own options
 
 alter table asset_allocation_details add column shadow_price_bps double precision;  -- what a dollar more room under the binding constraint would add over the horizon [bps]
 alter table asset_allocation_details add column marginal_apy double precision;  -- what the last dollar of the position earns [fraction]

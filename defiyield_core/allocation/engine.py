@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from defiyield_core.allocation.binding import binding_words
 from defiyield_core.allocation.engines.port import Engine, Proposal
 from defiyield_core.allocation.engines.registry import engine_for
 from defiyield_core.allocation.execute import execute
@@ -157,7 +156,6 @@ def _decision(
         bound_usd=bound_usd,
         gap_bps=to_bps(bound_usd - objective_usd, limits.aum_usd),
         hold_objective_usd=evaluate_hold(problem, limits),
-        binding=binding_words(problem, limits, final_usd, idle_usd),
         notes=limits.notes,
         prices=proposal.prices,
         proof=proposal.proof,

@@ -28,14 +28,14 @@ class FeeBook:
 
     def __init__(self, problem: AllocationProblem, limits: Limits, rows: Sequence[Movement]) -> None:
         self._rows = rows
-        self._self_paid = [_pays_itself(limits, row) for row in rows]
+        self._payer = [_must_pay(limits, row) for row in rows]
         moves = np.zeros((len(rows), len(problem.tokens)))
         for number, row in enumerate(rows):
             moves[number, row.token] += row.usd if row.type == "WITHDRAWAL" else -row.usd
             if row.type == "CONVERSION":
                 moves[number, row.target] += row.usd
-            if self._self_paid[number]:
-                moves[number, row.token] -= row.fee_usd
+            if self._payer[number] >= 0:
+                moves[number, self._payer[number]] -= row.fee_usd
         self._opening = problem.wallet_usd
         self._balance = self._opening + np.cumsum(moves, axis=0)
         self._spare = np.minimum.accumulate(self._balance[::-1], axis=0)[::-1]
@@ -46,8 +46,8 @@ class FeeBook:
         paid = np.zeros(self._balance.shape[1])
         payments: Payments = []
         for number, row in enumerate(self._rows):
-            if row.fee_usd <= 0 or self._self_paid[number]:
-                payments.append([(row.token, row.fee_usd)] if row.fee_usd > 0 else [])
+            if row.fee_usd <= 0 or self._payer[number] >= 0:
+                payments.append([(self._payer[number], row.fee_usd)] if row.fee_usd > 0 else [])
                 continue
             spare = self._left(self._spare[number], paid)
             fits = spare >= row.fee_usd
@@ -67,7 +67,7 @@ class FeeBook:
         peak = np.maximum.accumulate(np.vstack([self._opening, self._balance]), axis=0)[1:]
         payers: list[int] = []
         for number, row in enumerate(self._rows):
-            if row.fee_usd <= 0 or self._self_paid[number]:
+            if row.fee_usd <= 0 or self._payer[number] >= 0:
                 payers.append(-1)
                 continue
             spare = self._left(self._spare[number], paid)
@@ -85,7 +85,7 @@ class FeeBook:
         payments: Payments = []
         for number, (row, token) in enumerate(zip(self._rows, payers, strict=True)):
             if token < 0:
-                payments.append([(row.token, row.fee_usd)] if row.fee_usd > 0 else [])
+                payments.append([(self._payer[number], row.fee_usd)] if row.fee_usd > 0 else [])
                 continue
             paid[token] += row.fee_usd
             if paid[token] > self._spare[number, token]:
@@ -98,8 +98,8 @@ class FeeBook:
         paid = np.zeros(self._balance.shape[1])
         payments: Payments = []
         for number, row in enumerate(self._rows):
-            if row.fee_usd <= 0 or self._self_paid[number]:
-                payments.append([(row.token, row.fee_usd)] if row.fee_usd > 0 else [])
+            if row.fee_usd <= 0 or self._payer[number] >= 0:
+                payments.append([(self._payer[number], row.fee_usd)] if row.fee_usd > 0 else [])
                 continue
             spare = self._left(self._spare[number], paid)
             due, parts = row.fee_usd, []
@@ -119,6 +119,6 @@ class FeeBook:
         return np.asarray(np.where(self._barred, 0.0, balance - paid))
 
 
-def _pays_itself(limits: Limits, row: Movement) -> bool:
-    """A withdrawal leg of a token that must be converted completely pays its gas before the conversion."""
-    return bool(row.type == "WITHDRAWAL" and limits.forced_target[row.token] >= 0 and row.usd > row.gas_usd > 0)
+def _must_pay(limits: Limits, row: Movement) -> int:
+    """The token that has to pay for a withdrawal leg, before it is converted; -1 where any may."""
+    return int(limits.leg_payer[row.pool, row.token]) if row.type == "WITHDRAWAL" and row.gas_usd > 0 else -1

@@ -30,7 +30,6 @@ def hold(
         bound_usd: what is proven about the best plan; not a number when nothing is.
     """
     objective_usd = evaluate_hold(problem)
-    held = problem.position_usd > 0
     return AllocationDecision(
         status=status,
         wallet=problem.wallet.copy(),
@@ -42,7 +41,6 @@ def hold(
         bound_usd=bound_usd,
         gap_bps=to_bps(bound_usd - objective_usd, problem.aum_usd),
         hold_objective_usd=objective_usd,
-        binding=tuple(f"held: {status}" if is_held else f"no decision: {status}" for is_held in held),
         reason=reason,
         notes=notes,
     )

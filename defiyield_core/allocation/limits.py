@@ -46,6 +46,7 @@ class Limits:
         allowed_pools: how many may be held, never fewer than are held and may not be left; n without a limit.
         deposit_gas_usd, withdrawal_gas_usd: (n,) gas of touching the pool, all token legs.
         forced_target: (m,) token into which all of this token must be converted, -1 for none.
+        leg_payer: (n, m) token that pays the gas of a withdrawal leg because it must, -1 where any token may.
         notes: what had to be relaxed.
     """
 
@@ -71,7 +72,16 @@ class Limits:
     deposit_gas_usd: FloatArray
     withdrawal_gas_usd: FloatArray
     forced_target: IntArray
+    leg_payer: IntArray
     notes: tuple[str, ...]
+
+    @property
+    def forced_legs(self) -> IntArray:
+        """(n, m) withdrawal legs of each pool whose gas each token must pay."""
+        counts = np.zeros_like(self.leg_payer)
+        pools, tokens = np.nonzero(self.leg_payer >= 0)
+        np.add.at(counts, (pools, self.leg_payer[pools, tokens]), 1)
+        return counts
 
 
 def limits_of(problem: AllocationProblem) -> Limits:
@@ -88,12 +98,12 @@ def limits_of(problem: AllocationProblem) -> Limits:
     pool_tvl_cap_usd = rules.pool_tvl_share * problem.tvl_usd
     cap_usd = np.maximum(np.minimum(position_cap_usd, pool_tvl_cap_usd), value_usd)
     room_usd = cap_usd - value_usd
-    open_to_deposits = _open_to_deposits(problem)
-    can_deposit = open_to_deposits & (room_usd >= max(rules.min_transaction_value, DUST_SHARE * aum_usd))
+    is_open = open_to_deposits(problem)
+    can_deposit = is_open & (room_usd >= max(rules.min_transaction_value, DUST_SHARE * aum_usd))
     minimum_usd = max(rules.min_position_usd(aum_usd), DUST_SHARE * aum_usd)
     # A pool too small for a minimum position cannot be asked for one; a book too small for it is infeasible.
     large_enough = pool_tvl_cap_usd >= max(minimum_usd, rules.min_transaction_value)
-    countable = open_to_deposits & (held | large_enough)
+    countable = is_open & (held | large_enough)
     required, notes = _required_pools(problem, countable)
     forced_target, forced_notes = _forced_targets(problem, token_usd, exits)
     legs = np.array([len(members) for members in problem.pool_tokens], dtype=float)
@@ -123,6 +133,7 @@ def limits_of(problem: AllocationProblem) -> Limits:
         deposit_gas_usd=legs * problem.gas.deposit_usd,
         withdrawal_gas_usd=legs * problem.gas.withdrawal_usd,
         forced_target=forced_target,
+        leg_payer=_leg_payers(problem, token_usd, forced_target),
         notes=(*notes, *forced_notes, *unknown),
     )
 
@@ -144,7 +155,7 @@ def group_sums(group: IntArray, value_usd: FloatArray) -> FloatArray:
     return np.array([value_usd[group == number].sum() for number in GROUPS])
 
 
-def _open_to_deposits(problem: AllocationProblem) -> BoolArray:
+def open_to_deposits(problem: AllocationProblem) -> BoolArray:
     """Depositable, not to be left, and every token may be held: approved, on the peg and not to be converted away."""
     usable = problem.convertible_into & (problem.forced_target < 0)
     tokens = np.array([all(usable[token] for token in members) for members in problem.pool_tokens], dtype=bool)
@@ -174,3 +185,25 @@ def _forced_targets(problem: AllocationProblem, token_usd: FloatArray, exits: Bo
             targets[token] = -1
             notes.append(f"{name} stays: ${delivered:.2f} is less than the cost of converting it")
     return targets, notes
+
+
+def _leg_payers(problem: AllocationProblem, token_usd: FloatArray, forced_target: IntArray) -> IntArray:
+    """(n, m) who must pay for a withdrawal leg: the wallet may have nothing else when a pool is left.
+
+    A token that must be converted pays for its own leg where that brings in more than its gas, and the largest such
+    token also pays for the pool's legs that bring in less than theirs, as far as it can.
+    """
+    payer = np.full(token_usd.shape, -1, dtype=np.int64)
+    gas = problem.gas.withdrawal_usd
+    forced = forced_target >= 0
+    if gas <= 0 or not forced.any():
+        return payer
+    able = forced & (token_usd > gas)
+    for pool in map(int, np.flatnonzero(able.any(axis=1))):
+        payer[pool, able[pool]] = np.flatnonzero(able[pool])
+        largest = int(np.argmax(np.where(able[pool], token_usd[pool], 0.0)))
+        left = token_usd[pool, largest] - gas
+        for token in problem.pool_tokens[pool]:
+            if payer[pool, token] < 0 and token_usd[pool, token] <= gas and left > gas:
+                payer[pool, token], left = largest, left - gas
+    return payer

@@ -103,6 +103,7 @@ def _withdrawals(problem: AllocationProblem, limits: Limits, flows: Flows, idle:
         key=lambda row: (
             tuple(-value for value in best[row.pool]),
             row.pool,
+            limits.leg_payer[row.pool, row.token] not in (-1, row.token),  # its payer arrives first
             -min(spendable[row.token], row.usd),
             -row.usd,
         ),

@@ -193,7 +193,6 @@ class AllocationDecision:
         objective_usd: growth over the horizon less gas and conversion fees, recomputed from the plan.
         bound_usd: proven upper bound. gap_bps: their difference in basis points of AUM.
         hold_objective_usd: the objective of doing nothing.
-        binding: n words, what holds each position where it is (or why it got nothing).
         reason: why the status is not optimal; empty otherwise.
         prices: dual prices of an optimal decision; None where nothing was optimised.
         proof: how the bound was proven: `certificate` where one linear programme settles that nothing should move.
@@ -209,7 +208,6 @@ class AllocationDecision:
     bound_usd: float
     gap_bps: float
     hold_objective_usd: float
-    binding: tuple[str, ...]
     reason: str = ""
     notes: tuple[str, ...] = ()
     prices: Prices | None = field(default=None, compare=False)

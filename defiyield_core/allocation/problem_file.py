@@ -1,101 +1,55 @@
-"""An allocation problem as a JSON file, and a decision as JSON.
+"""An allocation problem as JSON: read from a file, written by the books.
 
-Belongs here: the file's fields, their checks and the translation both ways. Does not belong here: rules of the
-allocation. Rates are fractions; gas is USD per token leg. Parameters that are left out take the preset `seed` with
-full_allocation off.
+Belongs here: rules between the file's fields, and the translation both ways. Does not belong here: each field on its
+own (`file_models`), the answer (`decision_file`), rules of the allocation. Rates are fractions; gas is USD per token
+leg. Parameters that are left out take the preset `seed` with full_allocation off.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from defiyield_core.allocation.problem import AllocationDecision, AllocationProblem, GasCosts
-from defiyield_core.errors import AllocationError, ConfigurationError
-from defiyield_core.parameters import Parameters, parameters
-from defiyield_core.units import FloatArray
+from defiyield_core.allocation.curves import RateCurve
+from defiyield_core.allocation.file_models import MOST_USD, PoolIn, ProblemIn
+from defiyield_core.allocation.problem import WALLET, AllocationProblem, GasCosts
+from defiyield_core.allocation.strict_json import parse_json
+from defiyield_core.errors import AllocationError
+from defiyield_core.parameters import PRESETS, Parameters
+from defiyield_core.units import BoolArray, FloatArray, IntArray
 
-NonNegative = Annotated[float, Field(ge=0.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Name = Annotated[str, Field(min_length=1)]
-Value = TypeVar("Value")
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+_SHOWN = 5
+"""Refused fields named at once."""
 
 
-class PoolIn(_Model):
-    """A pool that money may be in, or go to."""
-
-    pool_id: Name
-    symbol: str = ""
-    protocol: str = ""
-    chain: str = ""
-    tokens: Annotated[tuple[Name, ...], Field(min_length=1)]
-    apy: Annotated[float, Field(ge=-1.0)]
-    tvl_usd: NonNegative
-    group: Annotated[int, Field(ge=1, le=3)]
-    depositable: bool = True
-    withdrawable: bool = True
-    must_exit: bool = False
-
-
-class PositionIn(_Model):
-    """An amount of one token in one pool."""
-
-    pool_id: Name
-    token: Name
-    amount: NonNegative
-
-
-class GasIn(_Model):
-    """USD of one token leg."""
-
-    deposit: NonNegative
-    withdrawal: NonNegative
-    conversion: NonNegative
-
-
-class ProblemIn(_Model):
-    """The whole file."""
-
-    as_of: date
-    pools: tuple[PoolIn, ...]
-    token_prices: dict[Name, Positive]
-    wallet: dict[Name, NonNegative] = Field(default_factory=dict)
-    positions: tuple[PositionIn, ...] = ()
-    gas_usd: GasIn
-    parameters: dict[str, Any] = Field(default_factory=dict)
-
-
-def load_problem(path: Path | str) -> AllocationProblem:
+def load_problem(path: Path | str, overrides: Mapping[str, Any] | None = None) -> AllocationProblem:
     """Read and check a problem file; `-` reads standard input.
 
+    Args:
+        overrides: parameters in place of the file's.
+
     Raises:
-        AllocationError: naming the file, the field and what was expected.
+        AllocationError: naming the file, the field and what was expected, in one line.
     """
-    path = Path(path)
+    name = "standard input" if str(path) == "-" else str(path)
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-        raw = json.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
+        text = sys.stdin.read() if str(path) == "-" else Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise AllocationError(f"{path}: cannot be read ({reason})") from None
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise AllocationError(f"{path}: not valid JSON ({error})") from None
+        raise AllocationError(f"{name}: cannot be read ({reason})") from None
     try:
+        raw = parse_json(text)
+        if overrides and isinstance(raw, dict) and isinstance(raw.get("parameters", {}), dict):
+            raw["parameters"] = {**raw.get("parameters", {}), **overrides}
         return problem_from_json(raw)
     except AllocationError as error:
-        raise AllocationError(f"{path}: {error}") from None
+        raise AllocationError(f"{name}: {error}") from None
 
 
 def problem_from_json(raw: object) -> AllocationProblem:
@@ -109,30 +63,25 @@ def problem_from_json(raw: object) -> AllocationProblem:
     try:
         given = ProblemIn.model_validate(raw)
     except ValidationError as error:
-        raise AllocationError("; ".join(_refusal(item) for item in error.errors()[:5])) from None
-    spelling = {_canonical(token): token for token in given.token_prices}
-    if len(spelling) < len(given.token_prices):
+        raise AllocationError(_refusals(error)) from None
+    tokens = tuple(given.token_prices)
+    index = {_canonical(token): number for number, token in enumerate(tokens)}
+    if len(index) < len(tokens):
         raise AllocationError("token_prices: a token is listed twice (upper and lower case name the same token)")
-    tokens = tuple(given.token_prices.values()), tuple(given.token_prices)
-    prices, names = np.array(tokens[0], dtype=float), tokens[1]
-    index = {_canonical(token): number for number, token in enumerate(names)}
-    wallet = _wallet(given, index)
+    prices = np.array(list(given.token_prices.values()), dtype=float)
     members = tuple(_members(pool, index, f"pools.{number}.tokens") for number, pool in enumerate(given.pools))
-    pools = {pool.pool_id: number for number, pool in enumerate(given.pools)}
-    if len(pools) < len(given.pools):
-        repeated = sorted({p.pool_id for p in given.pools if sum(q.pool_id == p.pool_id for q in given.pools) > 1})
-        raise AllocationError(f"pools: pool_id {repeated} is listed twice")
-    positions = _positions(given, pools, members, index)
-    aum_usd = float(wallet @ prices + (positions @ prices).sum())
+    pools = _pool_numbers(given.pools)
+    wallet, positions = _wallet(given, index), _positions(given, pools, members, index)
+    convertible = _convertible(given, index)
     problem = AllocationProblem(
         as_of=given.as_of,
-        tokens=names,
+        tokens=tokens,
         token_prices=prices,
         wallet=wallet,
-        convertible_into=np.ones(len(names), dtype=bool),
-        forced_target=np.full(len(names), -1, dtype=np.int64),
+        convertible_into=convertible,
+        forced_target=_forced_targets(given, index, convertible),
         pool_ids=tuple(pools),
-        pool_symbols=tuple(pool.symbol or "-".join(pool.tokens) for pool in given.pools),
+        pool_symbols=tuple("-".join(p.tokens) if p.symbol is None else p.symbol for p in given.pools),
         pool_protocols=tuple(pool.protocol for pool in given.pools),
         pool_tokens=members,
         apy=_column([pool.apy for pool in given.pools], float),
@@ -143,55 +92,107 @@ def problem_from_json(raw: object) -> AllocationProblem:
         must_exit=_column([pool.must_exit for pool in given.pools], bool),
         positions=positions,
         gas=GasCosts(given.gas_usd.deposit, given.gas_usd.withdrawal, given.gas_usd.conversion),
-        parameters=_parameters(given.parameters, aum_usd),
+        parameters=_parameters(given.parameters, _aum_usd(wallet, positions, prices)),
+        rate_curves=_rate_curves(given.pools),
     )
     problem.validate()
     return problem
 
 
-def decision_json(problem: AllocationProblem, decision: AllocationDecision) -> dict[str, Any]:
-    """A decision as plain JSON values; a number that does not exist (the bound of an infeasible problem) is null."""
-    prices = problem.token_prices
+def problem_json(problem: AllocationProblem) -> dict[str, Any]:
+    """The problem as plain JSON values, from which `problem_from_json` makes it again to the last bit.
+
+    A rate curve whose total supply is below the pool's TVL is left out: no decision uses it.
+    """
+    tokens, pool_ids = problem.tokens, problem.pool_ids
+    held = problem.positions.nonzero()
+    amounts = zip(held[0].tolist(), held[1].tolist(), problem.positions[held].tolist(), strict=True)
+    into = problem.forced_target.tolist()
     return {
         "as_of": problem.as_of.isoformat(),
-        "status": decision.status,
-        "reason": decision.reason,
-        "aum_usd": problem.aum_usd,
-        "objective_usd": _number(decision.objective_usd),
-        "bound_usd": _number(decision.bound_usd),
-        "gap_bps": _number(decision.gap_bps),
-        "hold_objective_usd": _number(decision.hold_objective_usd),
-        "gain_over_hold_usd": _number(decision.gain_over_hold_usd),
-        "costs_usd": {"gas": decision.gas_usd, "conversion": decision.conversion_usd},
-        "wallet": {token: float(amount) for token, amount in zip(problem.tokens, decision.wallet, strict=True)},
+        "pools": _pools_json(problem),
+        "token_prices": dict(zip(tokens, problem.token_prices.tolist(), strict=True)),
+        "wallet": dict(zip(tokens, problem.wallet.tolist(), strict=True)),
         "positions": [
-            {
-                "pool_id": problem.pool_ids[pool],
-                "token": problem.tokens[token],
-                "amount": float(decision.positions[pool, token]),
-                "amount_usd": float(decision.positions[pool, token] * prices[token]),
-            }
-            for pool, token in np.argwhere(decision.positions > 0)
+            {"pool_id": pool_ids[pool], "token": tokens[token], "amount": amount} for pool, token, amount in amounts
         ],
-        "transactions": [
-            {
-                "seq": row.seq,
-                "type": row.type,
-                "from": row.from_location,
-                "to": row.to_location,
-                "token": row.token,
-                "to_token": row.to_token,
-                "amount": float(row.amount),
-                "amount_usd": float(row.amount_usd),
-                "gas_cost_usd": float(row.gas_cost_usd),
-                "conversion_cost_usd": float(row.conversion_cost_usd),
-                "total_cost_usd": float(row.total_cost_usd),
-                "fee_token": row.fee_token,
-            }
-            for row in decision.transactions
-        ],
-        "binding": dict(zip(problem.pool_ids, decision.binding, strict=True)),
-        "notes": [*([decision.reason] if decision.reason else []), *decision.notes],
+        "gas_usd": {
+            "deposit": float(problem.gas.deposit_usd),
+            "withdrawal": float(problem.gas.withdrawal_usd),
+            "conversion": float(problem.gas.conversion_usd),
+        },
+        "closed_tokens": [tokens[token] for token in (~problem.convertible_into).nonzero()[0]],
+        "forced_conversions": {tokens[token]: tokens[target] for token, target in enumerate(into) if target >= 0},
+        "parameters": problem.parameters.model_dump(),
+    }
+
+
+def _pools_json(problem: AllocationProblem) -> list[dict[str, Any]]:
+    columns = zip(
+        problem.pool_ids,
+        problem.pool_symbols,
+        problem.pool_protocols,
+        problem.pool_tokens,
+        problem.apy.tolist(),
+        problem.tvl_usd.tolist(),
+        problem.group.tolist(),
+        problem.depositable.tolist(),
+        problem.withdrawable.tolist(),
+        problem.must_exit.tolist(),
+        strict=True,
+    )
+    pools: list[dict[str, Any]] = [
+        {
+            "pool_id": pool_id,
+            "symbol": symbol,
+            "protocol": protocol,
+            "tokens": [problem.tokens[token] for token in members],
+            "apy": apy,
+            "tvl_usd": tvl_usd,
+            "group": group,
+            "depositable": depositable,
+            "withdrawable": withdrawable,
+            "must_exit": must_exit,
+        }
+        for pool_id, symbol, protocol, members, apy, tvl_usd, group, depositable, withdrawable, must_exit in columns
+    ]
+    for pool, curve in problem.rate_curves.items():
+        if curve.total_supply_usd >= pools[pool]["tvl_usd"]:
+            pools[pool]["rate_curve"] = dict(vars(curve))
+    return pools
+
+
+def _pool_numbers(pools: tuple[PoolIn, ...]) -> dict[str, int]:
+    numbers = {pool.pool_id: number for number, pool in enumerate(pools)}
+    if len(numbers) < len(pools):
+        repeated = sorted({pool.pool_id for number, pool in enumerate(pools) if numbers[pool.pool_id] != number})
+        raise AllocationError(f"pools: pool_id {repeated} is listed twice")
+    if WALLET in numbers:
+        raise AllocationError(f"pools.{numbers[WALLET]}.pool_id: '{WALLET}' is the name of the wallet in plans")
+    chains: dict[str, int] = {}
+    for number, pool in enumerate(pools):
+        if pool.chain.strip():
+            chains.setdefault(pool.chain.strip().lower(), number)
+    if len(chains) > 1:
+        first, second, *_ = chains.values()
+        raise AllocationError(
+            f"pools.{second}.chain: {pools[second].chain}, but pools.{first} is on {pools[first].chain}: all pools must"
+            " be on one chain, because there is no free bridge"
+        )
+    return numbers
+
+
+def _rate_curves(pools: tuple[PoolIn, ...]) -> dict[int, RateCurve]:
+    for number, pool in enumerate(pools):
+        if pool.rate_curve is not None and pool.rate_curve.total_supply_usd < pool.tvl_usd:
+            raise AllocationError(
+                f"pools.{number}.rate_curve.total_supply_usd: {pool.rate_curve.total_supply_usd} is less than the"
+                f" pool's available tvl_usd, {pool.tvl_usd}"
+            )
+    return {
+        number: RateCurve(**pool.rate_curve.model_dump())
+        for number, pool in enumerate(pools)
+        if pool.rate_curve is not None
     }
 
 
@@ -199,7 +200,7 @@ def _wallet(given: ProblemIn, index: Mapping[str, int]) -> FloatArray:
     wallet = np.zeros(len(index))
     seen: set[int] = set()
     for token, amount in given.wallet.items():
-        number = _token(token, index, "wallet")
+        number = _token(token, index, f"wallet.{token}")
         if number in seen:
             raise AllocationError(f"wallet: {token} is listed twice")
         seen.add(number)
@@ -233,6 +234,26 @@ def _members(pool: PoolIn, index: Mapping[str, int], where: str) -> tuple[int, .
     return members
 
 
+def _convertible(given: ProblemIn, index: Mapping[str, int]) -> BoolArray:
+    convertible = np.ones(len(index), dtype=bool)
+    for number, token in enumerate(given.closed_tokens):
+        convertible[_token(token, index, f"closed_tokens.{number}")] = False
+    return convertible
+
+
+def _forced_targets(given: ProblemIn, index: Mapping[str, int], convertible: BoolArray) -> IntArray:
+    targets = np.full(len(index), -1, dtype=np.int64)
+    for name, into in given.forced_conversions.items():
+        where = f"forced_conversions.{name}"
+        token, target = _token(name, index, where), _token(into, index, where)
+        if targets[token] >= 0:
+            raise AllocationError(f"{where}: {name} is listed twice")
+        if token == target or not convertible[target]:
+            raise AllocationError(f"{where}: {into} may not be converted into; name another token")
+        targets[token] = target
+    return targets
+
+
 def _token(token: str, index: Mapping[str, int], where: str) -> int:
     number = index.get(_canonical(token))
     if number is None:
@@ -245,9 +266,16 @@ def _canonical(token: str) -> str:
     return token.strip().upper()
 
 
+def _aum_usd(wallet: FloatArray, positions: FloatArray, prices: FloatArray) -> float:
+    aum_usd = float(wallet @ prices + (positions @ prices).sum())
+    if not aum_usd <= MOST_USD:
+        raise AllocationError(f"wallet, positions: worth {aum_usd:.3g} USD, more than the {MOST_USD:.0e} allowed")
+    return aum_usd
+
+
 def _parameters(overrides: Mapping[str, Any], aum_usd: float) -> Parameters:
     """Parameters of the file. `min_position_usd` may be given in dollars in place of `min_position_pct`."""
-    values = {"full_allocation": False, **overrides}
+    values = {**PRESETS["seed"], "full_allocation": False, **overrides}
     if "min_position_usd" in values:
         smallest = values.pop("min_position_usd")
         if isinstance(smallest, bool) or not isinstance(smallest, int | float) or not 0 <= smallest < math.inf:
@@ -256,20 +284,28 @@ def _parameters(overrides: Mapping[str, Any], aum_usd: float) -> Parameters:
             raise AllocationError("parameters: give min_position_usd or min_position_pct, not both")
         values["min_position_pct"] = min(smallest / aum_usd, 1.0) if aum_usd > 0 else 0.0
     try:
-        return parameters("seed", values)
-    except ConfigurationError as error:
-        raise AllocationError(str(error)) from None
+        return Parameters.model_validate(values, strict=True)
+    except ValidationError as error:
+        raise AllocationError(_refusals(error, "parameters")) from None
 
 
-def _refusal(item: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in item["loc"]) or "problem"
-    got = f" (got {item['input']!r})" if not isinstance(item.get("input"), dict | list) else ""
-    return f"{where}: {item['msg']}{got}"
+def _refusals(error: ValidationError, *within: str) -> str:
+    """The refused fields with what was expected and what was given; never more than one line."""
+    items = error.errors(include_url=False)
+    text = "; ".join(_refusal(item, within) for item in items[:_SHOWN])
+    return text if len(items) <= _SHOWN else f"{text}; and {len(items) - _SHOWN} more"
+
+
+def _refusal(item: Mapping[str, Any], within: tuple[str, ...]) -> str:
+    where = ".".join(map(str, (*within, *item["loc"]))) or "problem"
+    got = item.get("input")
+    shown = "" if isinstance(got, dict | list) or item["type"] == "missing" else f" (got {_short(repr(got))})"
+    return " ".join(f"{where}: {item['msg'].removeprefix('Value error, ')}{shown}".split())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _column(values: list[Any], kind: type) -> np.ndarray:
     return np.array(values, dtype=kind).reshape(len(values))
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -2,6 +2,7 @@
 
 Belongs here: `move_to` (withdraw, convert, deposit towards targets, costs paid out of the cash).
 Does not belong here: choosing the targets (see `policies`), the best plan (see `engine`).
+Shapes: n pools, m tokens.
 """
 
 from __future__ import annotations
@@ -12,53 +13,115 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from defiyield_core.allocation.execute import execute
+from defiyield_core.allocation.hold import evaluate_hold
+from defiyield_core.allocation.limits import group_sums, limits_of
 from defiyield_core.allocation.plan import hold_rows
 from defiyield_core.allocation.problem import WALLET, AllocationDecision, AllocationProblem, Transaction
-from defiyield_core.units import BoolArray, FloatArray, growth_over
+from defiyield_core.units import BoolArray, FloatArray
 
 _BISECTIONS = 50
 _ROUNDING_SHARE = 1e-15
 """Of AUM: a few times the rounding of one sum. Larger slack would be found and used by the bisection."""
 
 
-def move_to(problem: AllocationProblem, target_usd: FloatArray) -> AllocationDecision:
+def move_to(
+    problem: AllocationProblem, target_usd: FloatArray, group_cap_usd: FloatArray | None = None
+) -> AllocationDecision:
     """Trade towards the targets as far as rules and cash allow.
 
-    A move smaller than `min_transaction_value` is left out (but a full exit). Pools that must exit are left, tokens
-    that must be converted are (unless no cash pays for it; a note says so). No deposit goes into a pool with a token
-    that may not be converted into. Deposits are scaled down together until they and every cost fit the cash.
+    A full exit is always made where its gas can be paid. Another move is left out when it is smaller than
+    `min_transaction_value` or not larger than its own gas. Pools that must exit are left, tokens that must be converted
+    are (unless no cash pays for it; a note says so). No deposit goes into a pool with a token that may not be converted
+    into. Deposits are scaled down together until they and every cost fit the cash. A position is not reduced for a
+    deposit that is left out.
 
     Args:
         target_usd: (n,) wanted value of each position.
+        group_cap_usd: (3,) largest sum of the positions of each group. Targets that keep to it may not be reached
+            exactly; deposits are then cut until the sums hold.
 
     Returns:
         A decision of status `optimal` without a bound (NaN), since nothing was optimised; `held` when nothing moves.
     """
     problem.validate()
     book = _Book(problem, problem.wallet_usd.copy())
-    held_usd = problem.position_usd
-    floor = problem.parameters.min_transaction_value
-    notes: list[str] = []
-    for pool in range(len(problem.pool_ids)):
-        out = held_usd[pool] if problem.must_exit[pool] else held_usd[pool] - target_usd[pool]
-        full = out >= held_usd[pool] * (1 - 1e-12)
-        if problem.withdrawable[pool] and held_usd[pool] > 0 and out > 0 and (full or out >= floor):
-            paid = book.withdraw(pool, 1.0 if full else out / held_usd[pool])
-            if problem.must_exit[pool] and not paid:
-                notes.append(f"{problem.pool_ids[pool]} must be left, but no cash pays the gas")
+    target_usd = np.where(problem.must_exit, 0.0, target_usd)
+    wanted = _deposits(problem, target_usd)
+    taken = _withdrawals(problem, target_usd, float(wanted.sum()))
+    notes = _withdraw(book, taken)
     for token in np.flatnonzero(problem.forced_target >= 0):
-        book.convert(int(token), int(problem.forced_target[token]), float(book.cash_usd[token]), all_of_it=True)
-    wanted = np.where(_open_to_deposits(problem), np.maximum(target_usd - held_usd, 0.0), 0.0)
-    wanted[wanted < floor] = 0.0
-    _deposit(book, _affordable(book, wanted, floor))
+        target, balance_usd = int(problem.forced_target[token]), float(book.cash_usd[token])
+        if balance_usd > 0 and not book.convert(int(token), target, balance_usd, all_of_it=True):
+            notes.append(f"{problem.tokens[token]} must be converted, but its ${balance_usd:.2f} do not pay the gas")
+    if group_cap_usd is not None:
+        wanted = _within_groups(problem, wanted, book.left_usd, group_cap_usd)
+    _deposit(book, _affordable(book, wanted))
     return _decision(problem, book, tuple(notes))
 
 
-def _open_to_deposits(problem: AllocationProblem) -> BoolArray:
+def open_to_deposits(problem: AllocationProblem) -> BoolArray:
     """(n,) depositable, not to be left, and no token of it is off limits."""
     usable = problem.convertible_into & (problem.forced_target < 0)
     tokens = np.array([all(usable[token] for token in members) for members in problem.pool_tokens], dtype=bool)
     return np.asarray(problem.depositable & ~problem.must_exit & tokens)
+
+
+def _smallest_usd(problem: AllocationProblem, gas_per_leg_usd: float) -> FloatArray:
+    """(n,) a partial move below this is left out."""
+    legs = np.array([len(members) for members in problem.pool_tokens], dtype=float)
+    return np.maximum(problem.parameters.min_transaction_value, legs * gas_per_leg_usd)
+
+
+def _deposits(problem: AllocationProblem, target_usd: FloatArray) -> FloatArray:
+    """(n,) what the targets ask for and the rules allow."""
+    missing = np.maximum(target_usd - problem.position_usd, 0.0)
+    allowed = open_to_deposits(problem) & (missing >= _smallest_usd(problem, problem.gas.deposit_usd))
+    return np.where(allowed, missing, 0.0)
+
+
+def _withdrawals(problem: AllocationProblem, target_usd: FloatArray, deposits_usd: float) -> FloatArray:
+    """(n,) what leaves each position. Reductions that would only become idle cash are cut, the smallest first."""
+    held_usd = problem.position_usd
+    out = np.where(problem.withdrawable, np.maximum(held_usd - target_usd, 0.0), 0.0)
+    full = (held_usd > 0) & (out >= held_usd * (1 - 1e-12))
+    floor = _smallest_usd(problem, problem.gas.withdrawal_usd)
+    out = np.where(full, held_usd, np.where(out >= floor, out, 0.0))
+    meant_idle = max(problem.aum_usd - float(target_usd.sum()), 0.0)
+    excess = float(problem.wallet_usd.sum() + out.sum()) - deposits_usd - meant_idle
+    for pool in sorted(np.flatnonzero((out > 0) & ~full).tolist(), key=lambda pool: out[pool]):
+        if excess <= problem.aum_usd * 1e-12:
+            break
+        less = out[pool] - excess if out[pool] - excess >= floor[pool] else 0.0
+        if less > 0 or out[pool] <= excess:
+            excess -= out[pool] - less
+            out[pool] = less
+    return out
+
+
+def _withdraw(book: _Book, taken_usd: FloatArray) -> list[str]:
+    """The largest first, and again where another one has brought the gas meanwhile. Returns what could not be left."""
+    problem, held_usd = book.problem, book.problem.position_usd
+    waiting = sorted(np.flatnonzero(taken_usd > 0).tolist(), key=lambda pool: -taken_usd[pool])
+    paid = True
+    while waiting and paid:
+        unpaid = [pool for pool in waiting if not book.withdraw(pool, taken_usd[pool] / held_usd[pool])]
+        paid = len(unpaid) < len(waiting)
+        waiting = unpaid
+    return [
+        f"{problem.pool_ids[pool]} must be left, but no cash pays the gas"
+        for pool in sorted(waiting)
+        if problem.must_exit[pool]
+    ]
+
+
+def _within_groups(
+    problem: AllocationProblem, wanted: FloatArray, left_usd: FloatArray, group_cap_usd: FloatArray
+) -> FloatArray:
+    """The deposits, scaled down in each group that they would lift over its cap."""
+    room = np.maximum(group_cap_usd - group_sums(problem.group, left_usd), 0.0)
+    asked = group_sums(problem.group, wanted)
+    share = np.divide(np.minimum(room, asked), asked, out=np.ones_like(asked), where=asked > 0)
+    return np.asarray(wanted * share[problem.group - 1])
 
 
 @dataclass
@@ -71,6 +134,11 @@ class _Book:
 
     def copy(self) -> _Book:
         return _Book(self.problem, self.cash_usd.copy(), list(self.rows))
+
+    @property
+    def left_usd(self) -> FloatArray:
+        """(n,) the positions less what was withdrawn."""
+        return np.asarray(execute(self.problem, self.rows)[1] @ self.problem.token_prices)
 
     @property
     def rounding_usd(self) -> float:
@@ -156,8 +224,10 @@ class _Book:
         )
 
 
-def _affordable(book: _Book, wanted: FloatArray, floor: float) -> FloatArray:
-    """The deposits at the largest common scale that the cash can pay for; those that fall under the floor drop out."""
+def _affordable(book: _Book, wanted: FloatArray) -> FloatArray:
+    """The deposits at the largest common scale that the cash can pay for; those that become too small drop out."""
+    floor = np.maximum(_smallest_usd(book.problem, book.problem.gas.deposit_usd), book.rounding_usd)
+    wanted = np.where(wanted >= floor, wanted, 0.0)
     while wanted.any():
         low, high = 0.0, 1.0
         if not _deposit(book.copy(), wanted):
@@ -219,7 +289,7 @@ def _decision(problem: AllocationProblem, book: _Book, notes: tuple[str, ...]) -
     touched = {pools.get(place, -1) for row in book.rows for place in (row.from_location, row.to_location)}
     plan = (*book.rows, *hold_rows(problem, touched, len(book.rows) + 1))
     wallet, positions = execute(problem, plan)
-    growth = growth_over(problem.apy, problem.parameters.horizon_days)
+    limits = limits_of(problem)
     gas = sum(row.gas_cost_usd for row in book.rows)
     conversion = sum(row.conversion_cost_usd for row in book.rows)
     return AllocationDecision(
@@ -229,10 +299,9 @@ def _decision(problem: AllocationProblem, book: _Book, notes: tuple[str, ...]) -
         transactions=plan,
         gas_usd=gas,
         conversion_usd=conversion,
-        objective_usd=float((positions @ problem.token_prices) @ growth) - gas - conversion,
+        objective_usd=float(limits.yields.usd(positions @ problem.token_prices).sum()) - gas - conversion,
         bound_usd=float("nan"),
         gap_bps=float("nan"),
-        hold_objective_usd=float(problem.position_usd @ growth),
-        binding=tuple("rule of the policy" for _ in problem.pool_ids),
+        hold_objective_usd=evaluate_hold(problem, limits),
         notes=notes,
     )

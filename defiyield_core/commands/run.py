@@ -93,8 +93,6 @@ def _allocate(context: StepContext, specs: list[PortfolioSpec], window: Window, 
         run = run_portfolio(context, spec, part, resume=resume)
         for warning in run.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        for warning in run.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
         last = run.daily.iloc[-1]
         all_ok &= last["status"] == "ok"
         why = f": {last['reason']}" if last["reason"] else ""

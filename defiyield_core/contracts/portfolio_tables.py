@@ -32,6 +32,7 @@ PORTFOLIO_TABLES = (
             notes text - | remarks of the decision
             engine text? - | solver that proved it
             break_even_days double? days | days after which the gain over holding has paid the costs
+            policy_options text? - | JSON of the policy's own options
         """),
     ),
     Table(

@@ -6,29 +6,26 @@ They obey what a person following the rule would obey (eligibility, forced exits
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date
 
 import numpy as np
 
-from defiyield_core.allocation.targets import move_to
-from defiyield_core.calendar import Window
-from defiyield_core.errors import ConfigurationError
+from defiyield_core.allocation.problem import AllocationDecision, AllocationProblem
+from defiyield_core.allocation.targets import move_to, open_to_deposits
+from defiyield_core.errors import AllocationError, ConfigurationError
 from defiyield_core.history import MarketView
 from defiyield_core.parameters import Parameters
-from defiyield_core.policies.port import Decided, frame_problem
+from defiyield_core.policies.port import EligiblePoolsPolicy, Framed, frame_problem
+from defiyield_core.policies.schedule import checked_days, is_due
 from defiyield_core.portfolio.state import PortfolioState
 
 
 @dataclass(frozen=True)
-class HoldPolicy:
+class HoldPolicy(EligiblePoolsPolicy):
     """Does nothing but leave what must be left."""
 
-    parameters: Parameters
-
-    def decide(self, view: MarketView, state: PortfolioState) -> Decided:
+    def decide(self, problem: AllocationProblem) -> AllocationDecision:
         """Yesterday's positions, less forced exits."""
-        framed = frame_problem(view, state, self.parameters)
-        return framed.decided(move_to(framed.problem, framed.problem.position_usd))
+        return move_to(problem, problem.position_usd)
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,8 @@ class HoldPoolPolicy:
     protocol: str
     token: str
 
-    def decide(self, view: MarketView, state: PortfolioState) -> Decided:
-        """All in on the first day the pool is there; afterwards nothing moves."""
+    def frame(self, view: MarketView, state: PortfolioState) -> Framed:
+        """The problem in which that pool alone is open: the one that is held, else the largest of today."""
         token = view.tokens.index(self.token) if self.token in view.tokens else -1
         matches = [
             pool
@@ -55,9 +52,17 @@ class HoldPoolPolicy:
         ]
         held = np.flatnonzero((state.positions > 0).any(axis=1))
         chosen = int(held[0]) if len(held) else max(matches, key=lambda pool: view.tvl_usd[pool], default=-1)
-        framed = frame_problem(_opened(view, chosen), state, self.parameters.with_overrides({"pool_selection": "all"}))
-        target = np.where(framed.pool_index == chosen, framed.problem.aum_usd, 0.0)
-        return framed.decided(move_to(framed.problem, target))
+        return frame_problem(_opened(view, chosen), state, self.parameters.with_overrides({"pool_selection": "all"}))
+
+    def decide(self, problem: AllocationProblem) -> AllocationDecision:
+        """All in on the first day the pool is there; afterwards nothing moves.
+
+        Raises:
+            AllocationError: the problem has more than one pool that is open to deposits.
+        """
+        if problem.depositable.sum() > 1:
+            raise AllocationError(f"policy hold_pool: {int(problem.depositable.sum())} pools are open, expected one")
+        return move_to(problem, np.where(problem.depositable, problem.aum_usd, 0.0))
 
 
 def _opened(view: MarketView, pool: int) -> MarketView:
@@ -67,26 +72,27 @@ def _opened(view: MarketView, pool: int) -> MarketView:
 
 
 @dataclass(frozen=True)
-class EqualWeightPolicy:
+class EqualWeightPolicy(EligiblePoolsPolicy):
     """The same money in every eligible pool (no caps, no forecasts), made equal again every `rebalance_days` days.
 
-    In between only forced exits happen. The rebalancing days are counted from a fixed epoch, so that a run that resumes
-    rebalances on the same days.
+    A book too small for a minimum transaction in each goes into the largest pools only. In between only forced exits
+    happen. See `schedule` for the rebalancing days.
     """
 
-    parameters: Parameters
     rebalance_days: int
 
-    def decide(self, view: MarketView, state: PortfolioState) -> Decided:
+    def decide(self, problem: AllocationProblem) -> AllocationDecision:
         """Equal weights on a rebalancing day or when nothing is held, else hold."""
-        framed = frame_problem(view, state, self.parameters)
-        problem = framed.problem
-        since_epoch = len(Window(date(1970, 1, 1), view.day)) - 1
-        due = since_epoch % self.rebalance_days == 0 or not state.positions.any()
-        if not due or not problem.depositable.any():
-            return framed.decided(move_to(problem, problem.position_usd))
-        share = problem.aum_usd / problem.depositable.sum()
-        return framed.decided(move_to(problem, np.where(problem.depositable, share, 0.0)))
+        chosen = np.flatnonzero(open_to_deposits(problem))
+        if not is_due(problem, self.rebalance_days) or not len(chosen):
+            return move_to(problem, problem.position_usd)
+        smallest_usd = problem.parameters.min_transaction_value
+        if len(chosen) * smallest_usd > problem.aum_usd:
+            largest_first = chosen[np.argsort(-problem.tvl_usd[chosen], kind="stable")]
+            chosen = largest_first[: max(int(problem.aum_usd // smallest_usd), 1)]
+        target_usd = np.zeros(len(problem.pool_ids))
+        target_usd[chosen] = problem.aum_usd / len(chosen)
+        return move_to(problem, target_usd)
 
 
 def hold_pool(parameters: Parameters, *, protocol: str = "", token: str = "") -> HoldPoolPolicy:
@@ -106,6 +112,4 @@ def equal_weight(parameters: Parameters, *, rebalance_days: int = 30) -> EqualWe
     Raises:
         ConfigurationError: `rebalance_days` is below 1.
     """
-    if rebalance_days < 1:
-        raise ConfigurationError(f"policy equal_weight: rebalance_days must be at least 1 (got {rebalance_days})")
-    return EqualWeightPolicy(parameters, rebalance_days)
+    return EqualWeightPolicy(parameters, checked_days("equal_weight", rebalance_days))

@@ -16,12 +16,21 @@ from defiyield_core.universe.eligibility import GONE_DAYS
 
 
 @dataclass(frozen=True)
-class Decided:
-    """A decision with the problem it answers and where its pools and tokens stand in the market's arrays.
+class Framed:
+    """A day's problem and where its pools and tokens stand in the market's arrays.
 
     Attributes:
         pool_index: (n,) into the market's pools. token_index: (m,) into its tokens.
     """
+
+    problem: AllocationProblem
+    pool_index: IntArray
+    token_index: IntArray
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision with the problem it answers and its indices into the market (see `Framed`)."""
 
     problem: AllocationProblem
     decision: AllocationDecision
@@ -30,24 +39,39 @@ class Decided:
 
 
 class Policy(Protocol):
-    """Decides what the portfolio holds after today's close."""
+    """Decides what the portfolio holds after today's close, in two steps.
 
-    def decide(self, view: MarketView, state: PortfolioState) -> Decided:
-        """The decision at the end of `view.day`, from a state already accrued and revalued to that day."""
+    The second knows nothing but the problem: a stored problem, the policy's name, its options and its parameters give
+    the decision again.
+    """
+
+    def frame(self, view: MarketView, state: PortfolioState) -> Framed:
+        """The problem at the end of `view.day`: which pools and tokens the rule may use.
+
+        The state is already accrued and revalued to that day.
+        """
+        ...
+
+    def decide(self, problem: AllocationProblem) -> AllocationDecision:
+        """The rule: the same problem gives the same decision."""
         ...
 
 
 @dataclass(frozen=True)
-class Framed:
-    """A problem and its indices into the market (see `Decided`)."""
+class EligiblePoolsPolicy:
+    """The first step of most policies: every pool that is open to deposits or held."""
 
-    problem: AllocationProblem
-    pool_index: IntArray
-    token_index: IntArray
+    parameters: Parameters
 
-    def decided(self, decision: AllocationDecision) -> Decided:
-        """The decision with its frame."""
-        return Decided(self.problem, decision, self.pool_index, self.token_index)
+    def frame(self, view: MarketView, state: PortfolioState) -> Framed:
+        """The problem of `frame_problem`."""
+        return frame_problem(view, state, self.parameters)
+
+
+def decided(policy: Policy, view: MarketView, state: PortfolioState) -> Decided:
+    """Both steps: the decision at the end of `view.day`, with its problem."""
+    framed = policy.frame(view, state)
+    return Decided(framed.problem, policy.decide(framed.problem), framed.pool_index, framed.token_index)
 
 
 def gas_costs(view: MarketView, parameters: Parameters) -> GasCosts:

@@ -8,14 +8,23 @@ from typing import Any
 from defiyield_core.errors import ConfigurationError
 from defiyield_core.parameters import Parameters
 from defiyield_core.policies.benchmarks import HoldPolicy, equal_weight, hold_pool
+from defiyield_core.policies.gas_blind import GasBlindPolicy
+from defiyield_core.policies.older_rule import OlderRulePolicy
 from defiyield_core.policies.optimiser import OptimiserPolicy
 from defiyield_core.policies.port import Policy
+from defiyield_core.policies.threshold import threshold
+from defiyield_core.policies.waterfall import best_apy, waterfall
 
 POLICIES: dict[str, Callable[..., Policy]] = {
     "optimiser": OptimiserPolicy,
     "hold": HoldPolicy,
     "hold_pool": hold_pool,
     "equal_weight": equal_weight,
+    "older_rule": OlderRulePolicy,
+    "gas_blind": GasBlindPolicy,
+    "threshold": threshold,
+    "waterfall": waterfall,
+    "best_apy": best_apy,
 }
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from defiyield_core import __version__
+from defiyield_core.allocation.explain import Explanation, explain, is_by_rule
+from defiyield_core.allocation.problem_file import problem_json
 from defiyield_core.calendar import Window, end_of, utc_now
 from defiyield_core.contracts import table
 from defiyield_core.history import MarketHistory
@@ -29,6 +31,7 @@ from defiyield_core.warehouse.port import TableWrite
 Row = tuple[object, ...]
 PORTFOLIO_DAY_TABLES = (
     "allocation_parameters",
+    "allocation_problems",
     "asset_allocations",
     "asset_allocation_details",
     "allocation_transactions",
@@ -62,19 +65,26 @@ class Books:
     ytd_year: int = 0
     rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in PORTFOLIO_DAY_TABLES})
 
+    def __post_init__(self) -> None:
+        self._snapshots = {name: _Snapshots(frame) for name, frame in self.lists.items()}
+        self._rules = json.dumps(self.spec.parameters.model_dump(), sort_keys=True)
+
     def add(self, closed: ClosedDay) -> Mapping[str, object]:
         """Book a day; the row of `portfolio_daily` as a mapping."""
         run_id = decision_id(self.spec, closed.state.day)
         key: Row = (self.spec.name, closed.state.day, run_id)
         daily = self._daily(closed, key)
+        decided = closed.decided
+        explanation = explain(decided.problem, decided.decision) if decided is not None else None
         self.rows["portfolio_daily"].append(daily)
-        self.rows["allocation_parameters"].append(self._parameters(closed, key))
+        self.rows["allocation_parameters"].append(self._parameters(closed, explanation, key))
         self.rows["asset_allocations"].extend(self._allocations(closed, key))
         self.rows["portfolio_state"].extend(state_rows(self.spec.name, closed.state, self.market))
         self.rows["daily_ledger"].extend(self._ledger(closed))
-        if closed.decided is not None:
-            self.rows["asset_allocation_details"].extend(_details(closed, closed.decided, key))
-            self.rows["allocation_transactions"].extend(_transactions(closed.decided, key))
+        if decided is not None and explanation is not None:
+            self.rows["allocation_problems"].append((*key, _problem_text(decided)))
+            self.rows["asset_allocation_details"].extend(_details(closed, decided, explanation, key))
+            self.rows["allocation_transactions"].extend(_transactions(decided, key))
         return dict(zip(table("portfolio_daily").column_names, daily, strict=True))
 
     def writes(self, window: Window) -> tuple[TableWrite, ...]:
@@ -120,7 +130,7 @@ class Books:
             int(opened.no_data.sum()),
         )
 
-    def _parameters(self, closed: ClosedDay, key: Row) -> Row:
+    def _parameters(self, closed: ClosedDay, explanation: Explanation | None, key: Row) -> Row:
         t = self.market.index_of(closed.state.day)
         tokens = np.array(self.market.tokens, dtype=object)
         decision = closed.decided.decision if closed.decided else None
@@ -130,10 +140,10 @@ class Books:
             day,
             run_id,
             self.spec.policy,
-            json.dumps(self.spec.parameters.model_dump(), sort_keys=True),
+            self._rules,
             json.dumps(list(tokens[self.market.approved[t]])),
-            json.dumps(as_of(self.lists["blacklisted_tokens"], end_of(closed.state.day))),
-            json.dumps(as_of(self.lists["approved_protocols"], end_of(closed.state.day))),
+            self._snapshots["blacklisted_tokens"].text(closed.state.day),
+            self._snapshots["approved_protocols"].text(closed.state.day),
             json.dumps(list(tokens[self.market.iceboxed[t]])),
             closed.status,
             closed.reason,
@@ -142,6 +152,9 @@ class Books:
             decision.gap_bps if decision else None,
             decision.hold_objective_usd if decision else None,
             "; ".join(decision.notes) if decision else "",
+            self.spec.parameters.engine if decision and not is_by_rule(decision) else None,
+            explanation.break_even_days if explanation else None,
+            json.dumps(dict(self.spec.policy_options), sort_keys=True),
         )
 
     def _allocations(self, closed: ClosedDay, key: Row) -> list[Row]:
@@ -189,27 +202,49 @@ class Books:
         ]
 
 
-def _details(closed: ClosedDay, decided: Decided, key: Row) -> list[Row]:
-    problem, decision, view = decided.problem, decided.decision, closed.view
-    before, after = problem.position_usd, decision.positions @ problem.token_prices
-    aum = problem.aum_usd
-    return [
-        (
-            *key,
-            problem.pool_ids[i],
-            problem.pool_symbols[i],
-            problem.pool_protocols[i],
-            view.pools.chains[decided.pool_index[i]],
-            int(problem.group[i]),
-            float(problem.apy[i]),
-            float(problem.tvl_usd[i]),
-            float(before[i]),
-            float(after[i]),
-            float(after[i] / aum) if aum else 0.0,
-            decision.binding[i],
-        )
-        for i in range(len(problem.pool_ids))
-    ]
+class _Snapshots:
+    """A list as it stood at the end of days, as JSON: written anew only where the list has changed."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+        moments = frame[["added_at", "removed_at"]].to_numpy(dtype="datetime64[ns]").ravel()
+        self._changes = np.unique(moments[~np.isnat(moments)])
+        self._texts: dict[int, str] = {}
+
+    def text(self, day: date) -> str:
+        """The names on it at the end of the day."""
+        moment = end_of(day)
+        state = int(np.searchsorted(self._changes, np.datetime64(moment), side="right"))
+        if state not in self._texts:
+            self._texts[state] = json.dumps(as_of(self._frame, moment))
+        return self._texts[state]
+
+
+def _problem_text(decided: Decided) -> str:
+    return json.dumps(problem_json(decided.problem), separators=(",", ":"))
+
+
+def _details(closed: ClosedDay, decided: Decided, explanation: Explanation, key: Row) -> list[Row]:
+    problem, decision, chains = decided.problem, decided.decision, closed.view.pools.chains
+    after, aum = decision.positions @ problem.token_prices, problem.aum_usd
+    columns = (
+        problem.pool_ids,
+        problem.pool_symbols,
+        problem.pool_protocols,
+        [chains[pool] for pool in decided.pool_index.tolist()],
+        problem.group.tolist(),
+        problem.apy.tolist(),
+        problem.tvl_usd.tolist(),
+        problem.position_usd.tolist(),
+        after.tolist(),
+        (after / aum if aum else np.zeros(len(after))).tolist(),
+        explanation.binding,
+        explanation.shadow_price_bps.tolist(),
+        explanation.marginal_apy.tolist(),
+        explanation.capacity_usd.tolist(),
+        explanation.break_even_apy.tolist(),
+    )
+    return [(*key, *row) for row in zip(*columns, strict=True)]
 
 
 def _transactions(decided: Decided, key: Row) -> list[Row]:

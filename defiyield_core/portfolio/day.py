@@ -12,10 +12,11 @@ from datetime import date
 
 import numpy as np
 
+from defiyield_core.allocation.curves import yields_for
 from defiyield_core.errors import LedgerError
 from defiyield_core.history import MarketHistory, MarketView
 from defiyield_core.parameters import Parameters
-from defiyield_core.policies.port import Decided, Policy
+from defiyield_core.policies.port import Decided, Policy, decided
 from defiyield_core.portfolio.state import PortfolioState
 from defiyield_core.units import BoolArray, FloatArray, Number, daily_growth, exact_sum
 from defiyield_core.universe.eligibility import GONE_DAYS
@@ -75,12 +76,15 @@ def open_day(
     """Accrue the day's realised yield at yesterday's prices, revalue to the day's prices, book external flows.
 
     Growth of a position is `(1 + apy) ** (1/365) - 1` of the day's observed rate; none when it is missing or flagged.
+    With `accrual_dilution` our own money takes part in it (see `diluted`).
     A pool that has been absent for the third day in a row loses the haircut for gone pools.
     """
     t = market.index_of(day)
     held = (state.positions > 0).any(axis=1)
     observed = np.isfinite(market.observed_apy[t])
     growth = np.where(observed & ~market.flagged[t], daily_growth(np.nan_to_num(market.observed_apy[t])), 0.0)
+    tvl_usd = market.filled_tvl_usd[t]
+    growth = diluted(growth, state.position_usd, tvl_usd, parameters)
     gained = state.positions * growth[:, None]
     absent = np.where(held, market.absent_days[t], 0)
     gone_today = (absent >= GONE_DAYS) & (state.absent_days < GONE_DAYS)
@@ -91,6 +95,7 @@ def open_day(
     revaluation = before_flows * (price - state.price_usd) - lost.sum(axis=0) * price
     added = _flow_amounts(flows, market, state, day)
     expected = np.where(np.isfinite(state.forecast_apy), daily_growth(np.nan_to_num(state.forecast_apy)), 0.0)
+    expected = diluted(expected, state.position_usd, tvl_usd, parameters)
     return OpenedDay(
         state=replace(
             state, day=day, wallet=state.wallet + added, positions=positions, price_usd=price.copy(), absent_days=absent
@@ -103,6 +108,27 @@ def open_day(
         flows_usd=added * price,
         no_data=held & ~observed,
     )
+
+
+def diluted(growth: FloatArray, position_usd: FloatArray, tvl_usd: FloatArray, parameters: Parameters) -> FloatArray:
+    """(P,) the day's growth of positions of V dollars in pools of T: `g T / (T + V)` where `accrual_dilution` asks.
+
+    The pro-rata law of `allocation.curves` over one day; `rate_curve` accrues by it too, for no source tells the total
+    supply. Growth stays as it is where the observed TVL contains our money (the observed rate is then ours already),
+    where it is a loss, and where the TVL is missing: a gap in one column is no reason to book no yield, and the caps
+    keep V small beside T. A pool of TVL 0 earns nothing: a rate that is paid on no money is no money, and that is what
+    the law tends to.
+
+    Args:
+        position_usd: (P,) V, at yesterday's close. tvl_usd: (P,) T, the last observation, carried at most 3 days.
+    """
+    law = parameters.dilution if parameters.accrual_dilution == "as_decided" else parameters.accrual_dilution
+    if law == "off" or parameters.tvl_includes_positions:
+        return growth
+    known = np.isfinite(tvl_usd)
+    yields, _ = yields_for("pro_rata", growth, np.where(known, tvl_usd, 0.0), np.zeros_like(growth), position_usd, {})
+    held = known & (position_usd > 0)
+    return np.divide(yields.usd(position_usd), position_usd, out=growth.copy(), where=held)
 
 
 def _flow_amounts(flows: Mapping[str, float], market: MarketHistory, state: PortfolioState, day: date) -> FloatArray:
@@ -144,18 +170,18 @@ def close_day(opened: OpenedDay, market: MarketHistory, policy: Policy, paramete
     if reason:
         closed = ClosedDay(opened, opened.state, view, None, "data_missing", reason, np.zeros(len(market.tokens)))
     else:
-        decided = policy.decide(view, opened.state)
-        status, reason = _STATUS[decided.decision.status], decided.decision.reason
+        answer = decided(policy, view, opened.state)
+        status, reason = _STATUS[answer.decision.status], answer.decision.reason
         if status == "ok" and not view.depositable.any():
             status, reason = "no_pools", "no pool is open to deposits"
         closed = ClosedDay(
             opened,
-            _executed(opened.state, view, decided),
+            _executed(opened.state, view, answer),
             view,
-            decided,
+            answer,
             status,
             reason,
-            _fees_by_token(decided, market),
+            _fees_by_token(answer, market),
         )
     _assert_identity(closed)
     return closed

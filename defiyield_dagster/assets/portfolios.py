@@ -41,7 +41,7 @@ OUTPUTS = {
     "state": ("The close of the day: tokens in the wallet and in pools.", ("portfolio_state", "portfolio_daily")),
     "allocations": (
         "Positions after the day's trades, and what held every candidate where it is.",
-        ("asset_allocations", "asset_allocation_details", "allocation_parameters"),
+        ("asset_allocations", "asset_allocation_details", "allocation_parameters", "allocation_problems"),
     ),
     "transactions": ("The plan of the day, in the order of execution, with its costs.", ("allocation_transactions",)),
     "ledger": ("The books: accrual, revaluation, fees and flows by token.", ("daily_ledger",)),

@@ -38,7 +38,7 @@ RULES = (
     Rule("older_rule", "reallocates only where the new yield net of fees beats the present one", "older_rule"),
     Rule("gas_blind", "the best plan as if gas were free; it pays it all the same", "gas_blind"),
     Rule("waterfall", "fills the highest forecast to its cap, then the next", "waterfall"),
-    Rule("threshold", "trades only what is further from its target than a band", "threshold"),
+    Rule("threshold", "moves to the costless optimum when that promises a point of APY more", "threshold"),
     Rule("equal_weight", "the same money in every eligible pool, made equal again every 30 days", "equal_weight"),
     Rule("best_apy", "everything in the highest forecast", "best_apy"),
     Rule(

@@ -101,8 +101,7 @@ class _Book:
         self.exiting = np.where(limits.exits, limits.value_usd, 0.0)
         self.opening = self.problem.wallet_usd + self.exiting @ limits.token_share
         self.forced = limits.forced_target >= 0
-        gas = self.problem.gas.withdrawal_usd
-        self.pays_itself = (limits.value_usd[:, None] * limits.token_share > gas) & self.forced & (gas > 0)
+        self.forced_legs = limits.forced_legs
 
     @property
     def constant_usd(self) -> float:
@@ -132,7 +131,8 @@ class _Book:
         least_usd = max(limits.min_transaction_usd, LEAST_MOVEMENT_SHARE * limits.aum_usd)
         for pool in map(int, np.flatnonzero(limits.can_withdraw & (limits.value_usd >= self.unit_usd))):
             most_usd = programme.units(limits.value_usd[pool]) * self.unit_usd
-            own = [gas / limits.token_share[pool, t] + self.unit_usd for t in np.flatnonzero(self.pays_itself[pool])]
+            legs, share = self.forced_legs[pool], limits.token_share[pool]
+            own = [gas * legs[t] / share[t] + self.unit_usd for t in np.flatnonzero(legs)]
             amount = programme.amount(-limits.growth[pool] - limits.idle_charge, most_usd + self.unit_usd / 2)
             used = programme.switch(-limits.withdrawal_gas_usd[pool] * (1 - limits.idle_charge))
             self._zero_or_between(amount, used, min(max([least_usd, *own]), most_usd), most_usd)
@@ -191,8 +191,9 @@ class _Book:
         terms, available = self._leaving(token), float(self.opening[token])
         if self.forced[token]:
             gas = self.problem.gas.withdrawal_usd
-            available -= gas * int(self.pays_itself[self.limits.exits, token].sum())
-            terms += [(used, gas) for pool, used in self.withdrawn.items() if self.pays_itself[pool, token]]
+            available -= gas * int(self.forced_legs[self.limits.exits, token].sum())
+            legs = self.forced_legs[:, token]
+            terms += [(used, gas * int(legs[pool])) for pool, used in self.withdrawn.items() if legs[pool]]
             opposite = [(column, -value) for column, value in terms]
             self.programme.at_most(opposite, FORCED_SLACK * self.unit_usd - available)
         self.programme.at_most(terms, available, fees=True)
@@ -204,7 +205,7 @@ class _Book:
         what is converted only to pay fees might as well have paid them where it was.
         """
         problem, limits, gas = self.problem, self.limits, self.problem.gas
-        others = np.array([len(members) for members in problem.pool_tokens]) - self.pays_itself.sum(axis=1)
+        others = np.array([len(members) for members in problem.pool_tokens]) - self.forced_legs.sum(axis=1)
         due: Terms = [(used, gas.withdrawal_usd * int(others[pool])) for pool, used in self.withdrawn.items()]
         certain = gas.withdrawal_usd * float(others[limits.exits].sum())
         forced = {pair: column for pair, column in self.conversion.items() if self.forced[pair[0]]}
@@ -288,7 +289,7 @@ class _Book:
         gas = self.problem.gas.withdrawal_usd
         for source, target in [pair for pair in self.conversion if self.forced[pair[0]]]:
             delivered = self.problem.wallet_usd[source] + withdrawals @ limits.token_share[:, source]
-            legs = int(self.pays_itself[withdrawals > 0, source].sum())
+            legs = int(self.forced_legs[withdrawals > 0, source].sum())
             conversions[source, target] = max(float(delivered) - gas * legs, 0.0)
         return Flows(deposits, withdrawals, conversions)
 

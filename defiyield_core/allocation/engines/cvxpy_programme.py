@@ -164,7 +164,7 @@ class Programme:
         nothing but the gas of the legs that bring it in, and those it must pay.
         """
         problem, limits, unit, choices = self.problem, self.limits, self.unit_usd, self.choices
-        forced, itself = limits.forced_target >= 0, self._pays_itself()
+        forced, itself = limits.forced_target >= 0, limits.forced_legs
         leg_gas = problem.gas.withdrawal_usd / unit
         legs = np.array([len(members) for members in problem.pool_tokens], dtype=float)
         withdrawal_gas = leg_gas * itself.sum(axis=1) + _padded(leg_gas) * (legs - itself.sum(axis=1))
@@ -225,7 +225,10 @@ class Programme:
         room = np.minimum(room, BPS_PER_UNIT)
         sellable = np.where((limits.can_withdraw & (self.value > DUST)) | limits.exits, self.value, 0.0)
         # A leg that pays its own gas must be large enough for it.
-        share = np.where(self._pays_itself(), limits.token_share, np.inf).min(axis=1, initial=np.inf)
+        legs = limits.forced_legs
+        share = np.divide(limits.token_share, legs, out=np.full(legs.shape, np.inf), where=legs > 0).min(
+            axis=1, initial=np.inf
+        )
         smallest = np.maximum(least, self.problem.gas.withdrawal_usd / unit / share + PAD)
         rows = [
             self.deposit <= cp.multiply(room, choices.deposit),
@@ -271,12 +274,6 @@ class Programme:
         for pool, members in enumerate(self.problem.pool_tokens):
             parts[pool, list(members)] = 1.0 / len(members)
         return parts
-
-    def _pays_itself(self) -> np.ndarray:
-        """(n, m) withdrawal legs of tokens that must be converted completely, where they can bear their gas."""
-        gas, limits = self.problem.gas.withdrawal_usd, self.limits
-        large = limits.value_usd[:, None] * limits.token_share > gas
-        return np.asarray(large & (limits.forced_target >= 0) & (gas > 0))
 
     def _quantities(self) -> Quantities:
         amounts = (self.deposit, self.withdrawal, self.position, self.conversion, self.wallet)

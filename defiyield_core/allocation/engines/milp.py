@@ -205,30 +205,18 @@ def _add_token_rows(model: Model) -> None:
     _add_timing(model)
 
 
-def self_paid_legs(problem: AllocationProblem, limits: Limits, pool: int) -> list[int]:
-    """Forced tokens of a pool whose withdrawal leg pays its own gas: it must, when the wallet has nothing else."""
-    gas = problem.gas.withdrawal_usd
-    return [
-        token
-        for token in problem.pool_tokens[pool]
-        if limits.forced_target[token] >= 0 and limits.value_usd[pool] * limits.token_share[pool, token] > gas
-    ]
-
-
 def _self_paid_minimum_usd(model: Model, pool: int) -> float:
-    shares = [model.limits.token_share[pool, t] for t in self_paid_legs(model.problem, model.limits, pool)]
-    return max((model.problem.gas.withdrawal_usd / share for share in shares), default=0.0)
+    legs, share = model.limits.forced_legs[pool], model.limits.token_share[pool]
+    paying = np.flatnonzero(legs)
+    return float((model.problem.gas.withdrawal_usd * legs[paying] / share[paying]).max(initial=0.0))
 
 
 def _self_paid(model: Model, token: int) -> tuple[Terms, float]:
     """Gas paid in a forced token: (column of the withdrawal, gas) of optional withdrawals, and the constant of
     exits."""
-    gas, problem, limits = model.problem.gas.withdrawal_usd / model.unit_usd, model.problem, model.limits
-    exits = sum(token in self_paid_legs(problem, limits, int(p)) for p in np.flatnonzero(limits.exits))
-    optional = [
-        (column, gas) for p, column in model.withdrawal_used.items() if token in self_paid_legs(problem, limits, p)
-    ]
-    return optional, gas * exits
+    gas, legs = model.problem.gas.withdrawal_usd / model.unit_usd, model.limits.forced_legs[:, token]
+    optional = [(column, gas * int(legs[p])) for p, column in model.withdrawal_used.items() if legs[p]]
+    return optional, gas * int(legs[model.limits.exits].sum())
 
 
 def _lazy_rows(model: Model) -> LazyRows:
@@ -257,7 +245,8 @@ def _add_timing(model: Model) -> None:
     if not forced:
         return
     arrivals = {int(model.limits.forced_target[token]) for token in forced}
-    gas, problem, limits = model.problem.gas.withdrawal_usd / model.unit_usd, model.problem, model.limits
+    problem, limits = model.problem, model.limits
+    gas = problem.gas.withdrawal_usd / model.unit_usd + (PAD if problem.gas.withdrawal_usd > 0 else 0.0)
     total: Terms = []
     constant = 0.0
     for token in range(len(problem.tokens)):
@@ -272,14 +261,11 @@ def _add_timing(model: Model) -> None:
         elif token not in forced:
             total.extend(model.token_terms.get(token, []))
             constant += float(model.opening[token])
-    legs = {p: len(problem.pool_tokens[p]) - len(self_paid_legs(problem, limits, p)) for p in model.withdrawal}
-    total.extend((model.withdrawal_used[pool], -(gas + PAD) * count) for pool, count in legs.items() if count)
-    exits = sum(
-        len(problem.pool_tokens[p]) - len(self_paid_legs(problem, limits, p))
-        for p in map(int, np.flatnonzero(limits.exits))
-    )
-    if exits or any(legs.values()):
-        model.rows.row(merged(total), lower=(gas + PAD) * exits - constant)
+    others = np.array([len(members) for members in problem.pool_tokens]) - limits.forced_legs.sum(axis=1)
+    total.extend((used, -gas * int(others[pool])) for pool, used in model.withdrawal_used.items() if others[pool])
+    certain = int(others[limits.exits].sum())
+    if certain or any(others[pool] for pool in model.withdrawal):
+        model.rows.row(merged(total), lower=gas * certain - constant)
 
 
 def _fee_terms(model: Model) -> tuple[Terms, float]:

@@ -106,6 +106,106 @@ def test_nothing_is_deposited_in_or_converted_into_a_token_off_its_peg():
     ]
 
 
+def test_a_position_is_not_reduced_for_a_deposit_that_is_left_out():
+    pools = [pool("a", 0.05), pool("b", 0.05), pool("c", 0.05)]
+    held = problem(pools, None, {("a", "USDC"): 1_000.0}, min_transaction_value=50)
+    assert kinds(move_to(held, np.array([940.0, 30.0, 30.0]))) == ["HOLD"]
+    part = move_to(held, np.array([800.0, 170.0, 30.0]))
+    assert positions_usd(held, part) == {"a": pytest.approx(830.0), "b": pytest.approx(170.0), "c": 0.0}
+    assert part.wallet.sum() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_position_is_reduced_where_the_targets_want_the_cash():
+    held = problem([pool("a", 0.05)], None, {("a", "USDC"): 1_000.0}, min_transaction_value=50)
+    decision = move_to(held, np.array([600.0]))
+    assert positions_usd(held, decision) == {"a": pytest.approx(600.0)}
+    assert decision.wallet.tolist() == [pytest.approx(400.0)]
+
+
+def test_a_partial_move_that_is_not_larger_than_its_own_gas_is_left_out():
+    held = problem([pool("a", 0.05)], {"USDC": 100.0}, {("a", "USDC"): 1_000.0}, (70.0, 70.0, 0.0))
+    assert kinds(move_to(held, np.array([940.0]))) == ["HOLD"]
+    assert kinds(move_to(held, np.array([1_060.0]))) == ["HOLD"]
+    assert kinds(move_to(held, np.array([920.0]))) == ["WITHDRAWAL"]
+
+
+def test_gas_that_fits_one_deposit_makes_one_without_any_minimum_too():
+    cash = problem([pool("a", 0.05), pool("b", 0.05)], {"USDC": 20.0}, gas=(8.0, 0.0, 0.0), min_transaction_value=0)
+    assert sorted(positions_usd(cash, move_to(cash, np.array([10.0, 10.0]))).values()) == [0.0, pytest.approx(10.0)]
+
+
+def test_an_exit_is_paid_out_of_what_another_one_brings():
+    pools = [pool("a", 0.05, "USDT", must_exit=True), pool("b", 0.05, must_exit=True)]
+    gone = problem(pools, None, {("a", "USDT"): 6.0, ("b", "USDC"): 50.0}, (0.0, 10.0, 0.0))
+    decision = move_to(gone, np.zeros(2))
+    assert not decision.positions.any() and not decision.notes
+    assert decision.wallet.sum() == pytest.approx(36.0)
+
+
+def test_an_exit_that_could_not_be_paid_at_first_is_tried_again():
+    pools = [
+        pool("x", 0.05, "DAI-USDC", must_exit=True),
+        pool("y", 0.05, "DAI", must_exit=True),
+        pool("z", 0.05, must_exit=True),
+    ]
+    amounts = {("x", "DAI"): 9.9, ("x", "USDC"): 9.9, ("y", "DAI"): 19.7, ("z", "USDC"): 19.6}
+    decision = move_to(problem(pools, None, amounts, (0.0, 10.0, 0.0)), np.zeros(3))
+    assert not decision.positions.any() and not decision.notes
+    assert decision.wallet.sum() == pytest.approx(59.1 - 40.0)
+
+
+def test_a_group_stays_under_its_cap_though_a_reduction_in_it_is_left_out():
+    pools = [pool("a", 0.05), pool("b", 0.06), pool("c", 0.07, group=2)]
+    held = problem(pools, {"USDC": 970.0}, {("a", "USDC"): 1_030.0}, min_transaction_value=50)
+    target = np.array([1_000.0, 500.0, 500.0])
+    capped = move_to(held, target, np.array([1_500.0, 500.0, 0.0]))
+    assert positions_usd(held, capped) == {"a": 1_030.0, "b": pytest.approx(470.0), "c": pytest.approx(500.0)}
+    free = positions_usd(held, move_to(held, target))
+    assert free["a"] + free["b"] > 1_500.0
+
+
+def test_a_forced_conversion_that_cannot_pay_its_gas_is_said():
+    poor = replace(depegged(), wallet=np.array([1.0, 100.0]))
+    decision = move_to(poor, np.zeros(2))
+    assert decision.wallet.tolist() == [1.0, 100.0]
+    assert decision.notes == ("USDC must be converted, but its $0.90 do not pay the gas",)
+
+
+def test_the_objective_knows_of_dilution():
+    # 10 % of a pool of 900 shared with our 100: 100 * 10 % * 900 / 1000.
+    cash = problem([pool("a", 0.10, tvl_usd=900.0)], {"USDC": 150.0}, {("a", "USDC"): 50.0}, dilution="pro_rata")
+    decision = move_to(cash, np.array([100.0]))
+    assert decision.objective_usd == pytest.approx(9.0)
+    assert decision.hold_objective_usd == pytest.approx(5.0 * 900 / 950)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    weights=st.lists(st.integers(0, 100), min_size=6, max_size=6).filter(any),
+    held=st.lists(st.sampled_from([0.0, 30.0, 700.0, 20_000.0]), min_size=6, max_size=6),
+    cash_usd=st.floats(0.0, 1e5),
+    gas_usd=st.sampled_from([0.0, 4.0, 60.0]),
+)
+def test_targets_that_ask_for_everything_leave_no_more_idle_than_the_deposits_that_were_too_small(
+    weights, held, cash_usd, gas_usd
+):
+    pools = [pool(name, 0.05) for name in "abcdef"]
+    book = problem(
+        pools,
+        {"USDC": cash_usd},
+        {(name, "USDC"): usd for name, usd in zip("abcdef", held, strict=True)},
+        (gas_usd, gas_usd, 0.0),
+        min_transaction_value=50,
+    )
+    target = np.array(weights) / sum(weights) * book.aum_usd
+    decision = move_to(book, target)
+    missing = target - decision.positions @ book.token_prices
+    smallest = max(50.0, gas_usd)
+    idle_usd = float(decision.wallet.sum())
+    short = float(np.minimum(np.maximum(missing, 0.0), smallest).sum())
+    assert idle_usd <= short + smallest + gas_usd + 1e-6
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 10_000),

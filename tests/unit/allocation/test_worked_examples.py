@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from defiyield_core.allocation import solve
+from defiyield_core.allocation.explain import explain
 from defiyield_core.errors import AllocationError
 from tests.unit.allocation.small import kinds, pool, positions_usd, problem
 
@@ -28,7 +29,7 @@ def test_nothing_moves_when_the_yield_is_less_than_the_gas() -> None:
     assert decision.status == "optimal"
     assert kinds(decision) == ["HOLD"]
     assert decision.costs_usd == 0 and decision.objective_usd == 0
-    assert decision.binding == ("apy too low",)
+    assert explain(given, decision).binding == ("apy too low",)
 
 
 def test_a_move_must_earn_the_withdrawal_and_the_deposit() -> None:
@@ -36,7 +37,7 @@ def test_a_move_must_earn_the_withdrawal_and_the_deposit() -> None:
     stays = problem(pools, {"USDC": 10}, held={("low", "USDC"): 1_500}, gas=(8, 8, 8))
     moves = problem(pools, held={("low", "USDC"): 1_800}, gas=(8, 8, 8))
     assert kinds(solve(stays)) == ["HOLD"]  # 1,510 x 1 % = 15.10 < 16
-    assert solve(stays).binding[0] == "held: a move costs more than it gains"
+    assert explain(stays, solve(stays)).binding[0] == "held: a move costs more than it gains"
     decision = solve(moves)
     assert kinds(decision) == ["WITHDRAWAL", "ALLOCATION"]
     assert decision.gain_over_hold_usd == pytest.approx((1_800 - 16) * 0.06 - 16 - 1_800 * 0.05, abs=1e-3)
@@ -53,7 +54,7 @@ def test_the_position_cap_and_the_tvl_cap_bind_and_are_named() -> None:
     )
     decision = solve(given)
     assert positions_usd(given, decision) == pytest.approx({"a": 25_000, "b": 5_000, "c": 25_000}, abs=1e-3)
-    assert decision.binding == ("position cap", "pool TVL cap", "position cap")
+    assert explain(given, decision).binding == ("position cap", "pool TVL cap", "position cap")
 
 
 def test_group_caps_limit_the_sum_of_a_group() -> None:
@@ -61,7 +62,7 @@ def test_group_caps_limit_the_sum_of_a_group() -> None:
     given = problem(pools, {"USDC": 100_000}, group3_max_pct=0.3, max_alloc_percentage=0.25)
     decision = solve(given)
     assert positions_usd(given, decision) == pytest.approx({"a": 25_000, "b": 5_000, "c": 25_000}, abs=1e-3)
-    assert decision.binding == ("position cap", "group 3 cap", "position cap")
+    assert explain(given, decision).binding == ("position cap", "group 3 cap", "position cap")
 
 
 def test_required_positions_are_opened_at_their_minimum() -> None:
@@ -69,7 +70,7 @@ def test_required_positions_are_opened_at_their_minimum() -> None:
     given = problem(pools, {"USDC": 10_000}, min_pools=3, min_position_usd=500)
     decision = solve(given)
     assert positions_usd(given, decision) == pytest.approx({"a": 9_000, "b": 500, "c": 500}, abs=1e-3)
-    assert decision.binding[1:] == ("minimum position", "minimum position")
+    assert explain(given, decision).binding[1:] == ("minimum position", "minimum position")
 
 
 def test_fewer_pools_than_required_are_used_as_they_are_and_the_decision_says_so() -> None:
@@ -166,7 +167,7 @@ def test_a_pool_that_must_be_left_but_allows_no_withdrawal_is_stuck_and_said_so(
     given = problem([pool("off", 0.3, must_exit=True, withdrawable=False)], held={("off", "USDC"): 3_000})
     decision = solve(given)
     assert decision.status == "optimal"
-    assert decision.binding == ("must exit: not withdrawable",)
+    assert explain(given, decision).binding == ("must exit: not withdrawable",)
 
 
 def test_a_forced_balance_smaller_than_its_conversion_stays_with_a_note() -> None:
@@ -185,9 +186,10 @@ def test_a_forced_target_that_may_not_be_converted_into_is_refused() -> None:
 
 def test_a_token_that_may_not_be_converted_into_is_not_deposited() -> None:
     given = problem([pool("a", 0.30, "USDE"), pool("b", 0.05)], {"USDC": 1_000, "USDE": 1_000})
-    decision = solve(replace(given, convertible_into=np.array([True, False])))
+    given = replace(given, convertible_into=np.array([True, False]))
+    decision = solve(given)
     assert positions_usd(given, decision) == pytest.approx({"a": 0, "b": 2_000}, abs=1e-4)
-    assert decision.binding[0] == "not depositable"
+    assert explain(given, decision).binding[0] == "not depositable"
 
 
 def test_drift_over_the_cap_forces_no_sale() -> None:
@@ -196,7 +198,7 @@ def test_drift_over_the_cap_forces_no_sale() -> None:
     given = problem(pools, held=held, gas=(8, 8, 8), max_alloc_percentage=0.25, group1_max_pct=0.3)
     decision = solve(given)
     assert kinds(decision) == ["HOLD", "HOLD"]
-    assert decision.binding == ("position cap", "position cap")
+    assert explain(given, decision).binding == ("position cap", "position cap")
 
 
 def test_drift_under_the_minimum_position_forces_no_trade() -> None:

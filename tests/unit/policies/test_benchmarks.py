@@ -14,7 +14,7 @@ from defiyield_core.allocation.engine import solve
 from defiyield_core.errors import ConfigurationError
 from defiyield_core.history import MarketHistory
 from defiyield_core.parameters import parameters
-from defiyield_core.policies import Policy, policy_for
+from defiyield_core.policies import POLICIES, Policy, decided, policy_for
 from defiyield_core.portfolio.day import close_day, open_day
 from defiyield_core.portfolio.state import PortfolioState, starting_state
 from tests.unit.portfolio.markets import FIRST, market
@@ -119,15 +119,15 @@ def test_options_are_checked():
 def test_the_optimiser_decides_as_the_engine_does():
     for overrides in ({}, {"profit_optimization": True}):
         rules = RULES.with_overrides(overrides)
-        decided = policy_for("optimiser", rules, {}).decide(market().as_of(FIRST), cash(USDC=100_000.0))
-        again = solve(decided.problem)
-        assert (decided.decision.positions == again.positions).all()
-        assert decided.decision.objective_usd == again.objective_usd > 0
+        answer = decided(policy_for("optimiser", rules, {}), market().as_of(FIRST), cash(USDC=100_000.0))
+        again = solve(answer.problem)
+        assert (answer.decision.positions == again.positions).all()
+        assert answer.decision.objective_usd == again.objective_usd > 0
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    policy=st.sampled_from(["hold", "equal_weight", "hold_pool"]),
+    policy=st.sampled_from(sorted(POLICIES)),
     wallet=st.lists(st.floats(0.0, 1e5), min_size=3, max_size=3),
     held=st.lists(st.floats(0.0, 1e5), min_size=4, max_size=4),
     prices=st.lists(st.floats(0.9, 1.1), min_size=3, max_size=3),
@@ -140,7 +140,11 @@ def test_every_rule_keeps_the_books_whatever_the_day(
     policy, wallet, held, prices, iced, exits, gas_gwei, icebox_policy
 ):
     rules = RULES.with_overrides({"icebox_policy": icebox_policy})
-    options = {"hold_pool": {"protocol": "aave-v3", "token": "USDC"}, "equal_weight": {"rebalance_days": 1}}
+    options = {
+        "hold_pool": {"protocol": "aave-v3", "token": "USDC"},
+        "equal_weight": {"rebalance_days": 1},
+        "waterfall": {"rebalance_days": 1},
+    }
     off_peg = np.tile(np.array(iced), (5, 1))
     leave = np.tile(np.array(exits), (5, 1))
     day = market(
@@ -159,4 +163,5 @@ def test_every_rule_keeps_the_books_whatever_the_day(
     closed = close_day(open_day(state, day, FIRST, rules, {}), day, chosen, rules)  # asserts the identity itself
     bought = closed.state.positions > closed.opened.state.positions * (1 + 1e-9) + 1e-9
     assert not bought[:, np.array(iced)].any()
-    assert closed.status in ("ok", "no_pools")
+    # The optimiser may find that nobody can pay for an exit in the order of its plans, and says so.
+    assert closed.status in ("ok", "no_pools") or (policy == "optimiser" and closed.reason)

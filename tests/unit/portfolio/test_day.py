@@ -35,6 +35,60 @@ def test_a_day_of_five_percent_apy_on_a_million_is_133_dollars_68():
     assert opened.forecast_accrual_usd == pytest.approx(opened.accrual_usd.sum())
 
 
+NINE_MILLION = {"filled_tvl_usd": np.full((5, 4), 9e6)}
+
+
+def accrued(law: dict[str, object], **changes: np.ndarray) -> tuple[float, float]:
+    """A day of a million in a pool of five percent: what was booked, and what the forecast said."""
+    opened = open_day(holding(0, 1, 1e6), market(**changes), FIRST, RULES.with_overrides(law), {})
+    return float(opened.accrual_usd.sum()), opened.forecast_accrual_usd
+
+
+def test_our_million_takes_a_tenth_of_the_rate_of_a_pool_of_nine():
+    undiluted = 1e6 * (1.05 ** (1 / 365) - 1)
+    booked, forecast = accrued({"dilution": "pro_rata"}, **NINE_MILLION)
+    assert booked == pytest.approx(undiluted * 9 / 10, abs=1e-9)
+    assert booked == pytest.approx(120.31, abs=0.005)
+    assert forecast == pytest.approx(booked)
+
+
+def test_the_books_may_dilute_where_the_decision_does_not_and_the_other_way_round():
+    full, _ = accrued({}, **NINE_MILLION)
+    assert accrued({"accrual_dilution": "pro_rata"}, **NINE_MILLION)[0] == pytest.approx(0.9 * full)
+    assert accrued({"dilution": "pro_rata", "accrual_dilution": "off"}, **NINE_MILLION)[0] == full
+    for law in ({"dilution": "rate_curve"}, {"accrual_dilution": "rate_curve"}):  # no source tells the total supply
+        assert accrued(law, **NINE_MILLION)[0] == pytest.approx(0.9 * full)
+
+
+def test_a_rate_observed_with_our_money_in_it_is_ours_already():
+    law = {"dilution": "pro_rata", "tvl_includes_positions": True}
+    assert accrued(law, **NINE_MILLION) == accrued({}, **NINE_MILLION)
+
+
+def test_a_loss_is_not_diluted():
+    losing = {"observed_apy": np.full((5, 4), -0.05)} | NINE_MILLION
+    booked, _ = accrued({"dilution": "pro_rata"}, **losing)
+    assert booked == pytest.approx(1e6 * (0.95 ** (1 / 365) - 1))
+
+
+def test_a_missing_tvl_dilutes_nothing_and_a_tvl_of_zero_earns_nothing():
+    full, _ = accrued({})
+    law = {"dilution": "pro_rata"}
+    assert accrued(law, filled_tvl_usd=np.full((5, 4), np.nan)) == (full, pytest.approx(full))
+    assert accrued(law, filled_tvl_usd=np.zeros((5, 4))) == (0.0, 0.0)
+    assert accrued(law, filled_tvl_usd=np.full((5, 4), 1.0))[0] == pytest.approx(full * 1e-6, rel=1e-5)
+
+
+def test_both_sides_of_a_pair_are_diluted_alike():
+    state = holding(3, 1, 400_000.0)
+    positions = state.positions.copy()
+    positions[3, 2] = 600_000.0
+    rules = RULES.with_overrides({"dilution": "pro_rata"})
+    opened = open_day(replace(state, positions=positions), market(**NINE_MILLION), FIRST, rules, {})
+    growth = (1.08 ** (1 / 365) - 1) * 0.9
+    assert opened.accrual_usd.tolist() == pytest.approx([0.0, 400_000.0 * growth, 600_000.0 * growth])
+
+
 def test_idle_cash_earns_nothing():
     opened = open_day(starting_state(FIRST - timedelta(days=1), {"USDC": 500.0}, market()), market(), FIRST, RULES, {})
     assert opened.accrual_usd.sum() == 0.0
@@ -158,17 +212,19 @@ def test_a_state_survives_its_rows():
     wallet=st.floats(0, 1e6),
     prices=st.lists(st.floats(0.8, 1.2), min_size=3, max_size=3),
     rates=st.lists(st.floats(-0.5, 5.0), min_size=4, max_size=4),
-    policy=st.sampled_from(["optimiser", "equal_weight", "hold"]),
+    policy=st.sampled_from(["optimiser", "equal_weight", "hold", "waterfall", "older_rule"]),
+    law=st.sampled_from(["off", "pro_rata", "rate_curve"]),
 )
-def test_money_is_conserved_whatever_happens(amounts, wallet, prices, rates, policy):
+def test_money_is_conserved_whatever_happens(amounts, wallet, prices, rates, policy, law):
+    rules = RULES.with_overrides({"dilution": law})
     state = starting_state(FIRST - timedelta(days=1), {"USDC": wallet}, market())
     positions = state.positions.copy()
     for pool, token in enumerate((1, 1, 2, 2)):
         positions[pool, token] = amounts[pool]
     state = replace(state, positions=positions)
     moved = market(price_usd=np.tile(np.array(prices), (5, 1)), observed_apy=np.tile(np.array(rates), (5, 1)))
-    opened = open_day(state, moved, FIRST, RULES, {"DAI": 10.0})
-    closed = close_day(opened, moved, policy_for(policy, RULES, {}), RULES)
+    opened = open_day(state, moved, FIRST, rules, {"DAI": 10.0})
+    closed = close_day(opened, moved, policy_for(policy, rules, {}), rules)
     identity = (
         opened.aum_open_usd
         + opened.accrual_usd.sum()
