@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,7 @@ def handle(arguments: argparse.Namespace, settings: Settings) -> int:
     name = str(stored.row["policy"])
     by = f"policy {name}" + (f", engine {stored.row['engine']}" if stored.row["engine"] else "")
     print(f"{stored.portfolio}, {stored.day}, run id {stored.run_id}: {by}")
-    options, remark = _options(stored, settings)
+    options = json.loads(stored.row["policy_options"])
     if arguments.out:
         _write(problem, arguments.out)
         print(f"wrote {arguments.out}" + _written_remark(name))
@@ -52,7 +51,7 @@ def handle(arguments: argparse.Namespace, settings: Settings) -> int:
     plan, closing = (stored.rows(warehouse, table) for table in ("allocation_transactions", "asset_allocations"))
     result = compare(problem, decision, stored.row, rules, plan, closing)
     snapshots = {column: stored.snapshot(column) for column in SNAPSHOTS}
-    for note in [*([remark] if remark else []), *changed_lists(warehouse, stored.row, snapshots)]:
+    for note in changed_lists(warehouse, stored.row, snapshots):
         print(f"note: {note}")
     if result.differences:
         print(f"replayed: {len(result.differences)} differences")
@@ -67,26 +66,6 @@ def handle(arguments: argparse.Namespace, settings: Settings) -> int:
 def _parameters(stored: StoredDecision) -> Parameters:
     """The decision's parameters; names that came later have their default."""
     return parameters("seed", json.loads(stored.row["parameters"]))
-
-
-def _options(stored: StoredDecision, settings: Settings) -> tuple[Mapping[str, Any], str]:
-    """The policy's own options and a remark about them.
-
-    Where they are not stored, those of the portfolio's file are the same if the file gives the same run id.
-    """
-    from defiyield_core.portfolio.books import decision_id
-    from defiyield_core.portfolio.spec import load_portfolios
-
-    policy, text = str(stored.row["policy"]), stored.row.get("policy_options")
-    if isinstance(text, str):
-        return dict(json.loads(text)), ""
-    spec = load_portfolios(settings.portfolios).get(stored.portfolio) if policy != "optimiser" else None
-    if spec is None or spec.policy != policy:
-        return {}, "" if policy == "optimiser" else f"the options of {policy} are not stored: defaults"
-    is_same = decision_id(spec, stored.day) == stored.run_id
-    return dict(
-        spec.policy_options
-    ), "" if is_same else f"the options of {policy} are not stored: those of the file now"
 
 
 def _write(problem: AllocationProblem, path: Path) -> None:

@@ -185,21 +185,6 @@ def test_a_list_that_was_changed_afterwards_is_told(home: Path, capsys: pytest.C
     assert "approved_protocols as of 2025-02-06 has been changed" in capsys.readouterr().out
 
 
-def test_without_stored_options_the_portfolio_file_gives_them_if_it_gives_the_same_id(
-    home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_id = run_ids(home, "hold_aave_usdc")[1]
-    if isinstance(find_decision(warehouse_of(home), run_id).row.get("policy_options"), str):
-        pytest.skip("options are stored with the decision")
-    path = home / "portfolios" / "hold_aave_usdc.yaml"
-    path.write_text(path.read_text().replace("1000000", "2000000"))
-    assert main(["replay", run_id]) == 0
-    assert "note: the options of hold_pool are not stored: those of the file now\n" in capsys.readouterr().out
-    path.unlink()
-    assert main(["replay", run_id]) == 2
-    assert "policy hold_pool needs the options" in capsys.readouterr().err
-
-
 def test_a_decision_is_found_by_the_beginning_of_its_id(home: Path) -> None:
     warehouse, run_id = warehouse_of(home), run_ids(home)[0]
     for words in (run_id, run_id[:6], f" {run_id} "):
