@@ -106,7 +106,7 @@ def limits_of(problem: AllocationProblem) -> Limits:
     countable = is_open & (held | large_enough)
     required, notes = _required_pools(problem, countable)
     forced_target, forced_notes = _forced_targets(problem, token_usd, exits)
-    legs = np.array([len(members) for members in problem.pool_tokens], dtype=float)
+    legs = problem.is_member.sum(axis=1).astype(float)
     growth = growth_over(problem.apy, rules.horizon_days)
     yields, unknown = yields_of(problem, growth, cap_usd)
     kept = int((held & ~exits).sum())
@@ -158,8 +158,8 @@ def group_sums(group: IntArray, value_usd: FloatArray) -> FloatArray:
 def open_to_deposits(problem: AllocationProblem) -> BoolArray:
     """Depositable, not to be left, and every token may be held: approved, on the peg and not to be converted away."""
     usable = problem.convertible_into & (problem.forced_target < 0)
-    tokens = np.array([all(usable[token] for token in members) for members in problem.pool_tokens], dtype=bool)
-    return np.asarray(problem.depositable & ~problem.must_exit & tokens)
+    is_closed = (problem.is_member & ~usable).any(axis=1)
+    return np.asarray(problem.depositable & ~problem.must_exit & ~is_closed)
 
 
 def _required_pools(problem: AllocationProblem, countable: BoolArray) -> tuple[int, list[str]]:

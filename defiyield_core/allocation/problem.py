@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -134,16 +135,21 @@ class AllocationProblem:
             raise AllocationError("gas: costs must be finite and not negative")
         self._validate_pool_tokens()
 
+    @cached_property
+    def is_member(self) -> BoolArray:
+        """(n, m) the token is one of the pool's."""
+        member = np.zeros((len(self.pool_ids), len(self.tokens)), dtype=bool)
+        pools = np.repeat(np.arange(len(self.pool_tokens)), [len(members) for members in self.pool_tokens])
+        member[pools, [token for members in self.pool_tokens for token in members]] = True
+        return member
+
     def _validate_pool_tokens(self) -> None:
-        held = self.positions > 0
-        own = np.zeros_like(held)
-        for index, members in enumerate(self.pool_tokens):
-            if not members or len(set(members)) != len(members):
-                raise AllocationError(f"pool_tokens: pool {self.pool_ids[index]} must have distinct tokens")
+        for pool, members in zip(self.pool_ids, self.pool_tokens, strict=True):
+            if not members or (len(members) > 1 and len(set(members)) != len(members)):
+                raise AllocationError(f"pool_tokens: pool {pool} must have distinct tokens")
             if min(members) < 0 or max(members) >= len(self.tokens):
-                raise AllocationError(f"pool_tokens: pool {self.pool_ids[index]} names a token not in the problem")
-            own[index, members] = True
-        outside = (held & ~own).any(axis=1)
+                raise AllocationError(f"pool_tokens: pool {pool} names a token not in the problem")
+        outside = ((self.positions > 0) & ~self.is_member).any(axis=1)
         if outside.any():
             raise AllocationError(f"positions: pool {self.pool_ids[np.argmax(outside)]} holds a token not its own")
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from defiyield_core.allocation.execute import execute
 from defiyield_core.allocation.hold import evaluate_hold
-from defiyield_core.allocation.limits import group_sums, limits_of
+from defiyield_core.allocation.limits import group_sums, limits_of, open_to_deposits
 from defiyield_core.allocation.plan import hold_rows
 from defiyield_core.allocation.problem import WALLET, AllocationDecision, AllocationProblem, Transaction
-from defiyield_core.units import BoolArray, FloatArray
+from defiyield_core.units import FloatArray
 
 _BISECTIONS = 50
 _ROUNDING_SHARE = 1e-15
@@ -59,16 +59,9 @@ def move_to(
     return _decision(problem, book, tuple(notes))
 
 
-def open_to_deposits(problem: AllocationProblem) -> BoolArray:
-    """(n,) depositable, not to be left, and no token of it is off limits."""
-    usable = problem.convertible_into & (problem.forced_target < 0)
-    tokens = np.array([all(usable[token] for token in members) for members in problem.pool_tokens], dtype=bool)
-    return np.asarray(problem.depositable & ~problem.must_exit & tokens)
-
-
 def _smallest_usd(problem: AllocationProblem, gas_per_leg_usd: float) -> FloatArray:
     """(n,) a partial move below this is left out."""
-    legs = np.array([len(members) for members in problem.pool_tokens], dtype=float)
+    legs = problem.is_member.sum(axis=1)
     return np.maximum(problem.parameters.min_transaction_value, legs * gas_per_leg_usd)
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from defiyield_core.allocation.limits import open_to_deposits
 from defiyield_core.allocation.problem import AllocationDecision, AllocationProblem
-from defiyield_core.allocation.targets import move_to, open_to_deposits
+from defiyield_core.allocation.targets import move_to
 from defiyield_core.errors import AllocationError, ConfigurationError
 from defiyield_core.history import MarketView
 from defiyield_core.parameters import Parameters

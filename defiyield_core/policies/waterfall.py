@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from defiyield_core.allocation.limits import Limits, group_sums, limits_of
+from defiyield_core.allocation.limits import Limits, group_sums, limits_of, open_to_deposits
 from defiyield_core.allocation.problem import AllocationDecision, AllocationProblem
-from defiyield_core.allocation.targets import move_to, open_to_deposits
+from defiyield_core.allocation.targets import move_to
 from defiyield_core.parameters import Parameters
 from defiyield_core.policies.cost_blind import follow, stay
 from defiyield_core.policies.port import EligiblePoolsPolicy

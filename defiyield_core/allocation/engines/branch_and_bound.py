@@ -59,7 +59,7 @@ class Found:
     Attributes:
         x: the best point with whole binaries, in the numbering of the written programme; empty unless `optimal`.
         objective: the true one at `x`. bound: proven upper bound of it.
-        cuts: rows that were added. root: the root relaxation; its duals price columns and rows of the programme.
+        cuts: rows that were added. root_prices: what the root relaxation's rows are worth.
     """
 
     status: SearchStatus
@@ -68,7 +68,7 @@ class Found:
     bound: float
     nodes: int
     cuts: tuple[Cut, ...]
-    root: Point | None
+    root_prices: FloatArray
 
 
 @dataclass(order=True)
@@ -136,7 +136,7 @@ class _Tree:
         self._added: list[Cut] = []
         self._best, self._best_x = -np.inf, np.zeros(0)
         self._ceiling = -np.inf  # the highest bound of anything that was set aside
-        self._nodes = 0
+        self._nodes, self._root_prices = 0, np.zeros(0)
         self._open(programme)
 
     def _open(self, programme: Programme) -> None:
@@ -155,7 +155,8 @@ class _Tree:
         lower, upper = self._programme.lower[self._binary], self._programme.upper[self._binary]
         root = self._relaxed(lower, upper, CUT_ROUNDS_ROOT)
         if root is None:
-            return self._found("infeasible", -np.inf, None)
+            return self._found("infeasible", -np.inf)
+        self._root_prices = self._solver.row_prices()
         bound = root.objective
         if bound > self._best + self._gap:
             self._round_up(root, lower, upper)
@@ -165,15 +166,15 @@ class _Tree:
                 point = self._relaxed(lower, upper, CUT_ROUNDS_ROOT)
             left = self._best if point is None else self._branch(_Node((-bound, 0), lower, upper, point))
             if left is None:
-                return self._found("timeout", float("nan"), root)
+                return self._found("timeout", float("nan"))
             bound = left
         if self._best == -np.inf:
-            return self._found("infeasible", -np.inf, root)
-        return self._found("optimal", max(bound, self._best, self._ceiling), root)
+            return self._found("infeasible", -np.inf)
+        return self._found("optimal", max(bound, self._best, self._ceiling))
 
-    def _found(self, status: SearchStatus, bound: float, root: Point | None) -> Found:
+    def _found(self, status: SearchStatus, bound: float) -> Found:
         x = self._best_x if status == "optimal" else np.zeros(0)
-        return Found(status, x, self._best, bound, self._nodes, tuple(self._added), root)
+        return Found(status, x, self._best, bound, self._nodes, tuple(self._added), self._root_prices)
 
     def _branch(self, first: _Node) -> float | None:
         """Work the tree off; the final bound, or None when time is up.
@@ -228,7 +229,7 @@ class _Tree:
         self._solver.bound(self._binary, lower, upper)
         number = 0
         while True:
-            point = self._solver.solve()
+            point = self._solver.solve(worthless=self._best + self._gap)
             if point is None or point.objective <= self._best + self._gap:
                 return point
             whole = self._is_whole(point)

@@ -105,10 +105,9 @@ def _proposal(attempt: _Attempt, found: Found) -> Proposal:
     model = attempt.model
     bound_usd = (found.bound + attempt.offset) * model.unit_usd
     if not found.x[model.movements()].any():
-        assert found.root is not None
         flows = _flows(model, np.zeros(len(found.x)))
         proof = "certificate" if found.nodes == 0 else f"search of {found.nodes} nodes"
-        prices = _prices(model, found.root.row_dual)
+        prices = _prices(model, found.root_prices)
         return Proposal("optimal", flows, bound_usd, prices=prices, proof=proof)
     exact = _exact(attempt, found.x, ())
     if exact is None:
@@ -151,7 +150,7 @@ def _exact(attempt: _Attempt, choice: FloatArray, more: Sequence[Cut]) -> tuple[
         solver.append(programme.translated(cuts))
     assert point is not None
     row_dual = np.zeros(len(written.row_lower))
-    row_dual[programme.rows] = point.row_dual[: len(programme.rows)]
+    row_dual[programme.rows] = solver.row_prices()[: len(programme.rows)]
     return x, row_dual
 
 

@@ -19,6 +19,7 @@ INFINITY = highspy.kHighsInf
 Terms = list[tuple[int, float]]
 Cut = tuple[Terms, float, float]
 """A row that is added later: terms, lower, upper."""
+_NOTHING = np.zeros(0)
 TIGHT, LOOSE = 1e-9, 1e-7
 """Feasibility tolerances, in units of the programme: the usual one, and the one where rounding leaves no other."""
 _INFEASIBLE = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible)
@@ -167,12 +168,11 @@ class Programme:
 
 @dataclass(frozen=True)
 class Point:
-    """An optimal vertex: `dual` are reduced costs of the columns, `row_dual` the prices of the rows."""
+    """An optimal vertex: `dual` are reduced costs of the columns. Both are empty where nobody will look at them."""
 
     objective: float
     x: FloatArray
     dual: FloatArray
-    row_dual: FloatArray
 
 
 class NumericalError(Exception):
@@ -218,14 +218,14 @@ class Relaxation:
         lower, upper = (np.array([row[side] for row in rows], dtype=float) for side in (1, 2))
         self._highs.addRows(len(rows), lower, upper, len(index), starts, index, value)
 
-    def solve(self) -> Point | None:
-        """The optimum; None where nothing is feasible.
+    def solve(self, worthless: float = -np.inf) -> Point | None:
+        """The optimum; None where nothing is feasible. Only the objective is read when it is at most `worthless`.
 
         Raises:
             NumericalError: any other state of the solver, also from a fresh start and with loose tolerances.
         """
         if self._empty is not None:
-            nothing = Point(0.0, np.zeros(0), np.zeros(0), np.zeros(len(self._empty.row_lower)))
+            nothing = Point(0.0, _NOTHING, _NOTHING)
             return nothing if self._empty.allows(nothing.x) else None
         for tolerance in (None, TIGHT, LOOSE):
             if tolerance is not None:
@@ -233,19 +233,25 @@ class Relaxation:
             self._highs.run()
             state = self._highs.getModelStatus()
             if state == highspy.HighsModelStatus.kOptimal:
-                solution = self._highs.getSolution()
-                point = Point(
-                    self._highs.getInfo().objective_function_value,
-                    np.array(solution.col_value),
-                    np.array(solution.col_dual),
-                    np.array(solution.row_dual),
-                )
+                point = self._point(self._highs.getInfo().objective_function_value, worthless)
                 if tolerance == LOOSE:
                     self._restart(TIGHT)
                 return point
             if state in _INFEASIBLE:
                 return None
         raise NumericalError(str(state))
+
+    def row_prices(self) -> FloatArray:
+        """Prices of the rows at the last optimum."""
+        if self._empty is not None:
+            return np.zeros(len(self._empty.row_lower))
+        return np.array(self._highs.getSolution().row_dual)
+
+    def _point(self, objective: float, worthless: float) -> Point:
+        if objective <= worthless:
+            return Point(objective, _NOTHING, _NOTHING)
+        solution = self._highs.getSolution()
+        return Point(objective, np.array(solution.col_value), np.array(solution.col_dual))
 
     def _restart(self, tolerance: float) -> None:
         """Forget the basis, and count as feasible what is within `tolerance`."""
