@@ -1,16 +1,16 @@
 """The forecasting port: what a forecaster gets to see and what it answers.
 
-Belongs here: the protocol, its frozen inputs and answers, and the walk over days. Does not belong here: any model.
+Belongs here: the protocols, their frozen inputs and answers, and the walk over days. Does not belong here: any model.
 
 A forecaster is fitted on a history that ends on the day of the forecast, so it cannot see later. One that can do many
-days at once without looking ahead may also offer `levels`; its rows must equal, bit by bit, those of day after day.
+days at once without looking ahead may also offer `levels` or `walk`; their rows must equal those of day after day.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -21,8 +21,17 @@ from defiyield_core.units import FloatArray
 
 APY, TVL, GAS = "apy", "tvl_usd", "gas_price_gwei"
 """Series that may be forecast."""
+APY_AT = "apy_at"
+"""Point for the APY on the last day of the horizon (`apy` is the mean over the horizon)."""
+POINTS_OF: dict[str, tuple[str, ...]] = {APY: (APY, APY_AT), TVL: (TVL,), GAS: (GAS,)}
+"""Points that a forecast of each series has."""
 MAX_AGE_DAYS = 3
 """Nothing is forecast whose newest observation is older."""
+
+PointOrQuantile: TypeAlias = str | tuple[str, float]
+"""The name of a point, or name and probability of a quantile."""
+DayForecasts: TypeAlias = dict[int, dict[PointOrQuantile, FloatArray]]
+"""Horizon -> point or quantile -> (n_days, n)."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +41,33 @@ class History:
     Attributes:
         days: (n_days,) consecutive; the last one is the day of the forecast.
         ids: (n,) pools, or the one label of a single series.
-        series: arrays (n_days, n) by name; NaN is missing. Flagged values are missing here.
+        series: arrays (n_days, n) by name (`apy`, `tvl_usd`, `apy_base`, `apy_reward`, or `gas_price_gwei`); NaN is
+            missing. Flagged values are missing here.
+        labels: (n,) by name: `protocol`, `chain`, `symbol`, `token` (the main token, or `a-b`). May be empty.
+        market: (n_days,) by name: `gas_price_gwei`, `eth_usd`, `btc_usd` and closes of stablecoins by symbol. May be
+            empty; NaN is missing.
     """
 
     days: DayArray
     ids: ObjectArray
     series: Mapping[str, FloatArray]
+    labels: Mapping[str, ObjectArray] = field(default_factory=dict)
+    market: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def up_to(self, position: int) -> History:
         """The history that ends on the day at `position`."""
-        end = position + 1
-        return History(self.days[:end], self.ids, {name: values[:end] for name, values in self.series.items()})
+        return self.between(0, position)
+
+    def between(self, first: int, last: int) -> History:
+        """The days from position `first` to position `last`, both included."""
+        kept = slice(max(first, 0), last + 1)
+        return History(
+            self.days[kept],
+            self.ids,
+            {name: values[kept] for name, values in self.series.items()},
+            self.labels,
+            {name: values[kept] for name, values in self.market.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -50,8 +75,9 @@ class Forecast:
     """Points per series over one horizon.
 
     Attributes:
-        points: (n,) by series. `apy` and `gas_price_gwei` are means over the horizon, `tvl_usd` is its end.
-        quantiles: (n,) by series and probability; empty for a point forecaster.
+        points: (n,) by name. `apy` and `gas_price_gwei` are means over the horizon; `apy_at` and `tvl_usd` are the
+            values on its last day.
+        quantiles: (n,) by point and probability; empty for a point forecaster.
     """
 
     horizon_days: int
@@ -99,20 +125,62 @@ class LevelForecaster(Protocol):
         ...
 
 
-def forecast_days(
-    forecaster: Forecaster, history: History, first: int, horizons: Sequence[int]
-) -> dict[int, dict[str, FloatArray]]:
-    """Forecasts at the end of every day from position `first` on: horizon -> series -> (n_days - first, n)."""
+@runtime_checkable
+class WalkForecaster(Protocol):
+    """A forecaster that works out many days at once, each from what was known on it.
+
+    Models are refitted on fixed days of the calendar, so the forecast of a day does not depend on the first day asked.
+    """
+
+    def walk(self, history: History, first: int, horizons: Sequence[int]) -> DayForecasts:
+        """The answer of `forecast_days`."""
+        ...
+
+
+@dataclass(frozen=True)
+class WalkedDay:
+    """The fitted form of a forecaster that walks: a walk of one day, the last one of the history."""
+
+    forecaster: WalkForecaster
+    history: History
+
+    def predict(self, horizons: Sequence[int]) -> list[Forecast]:
+        """One forecast per horizon."""
+        answers = self.forecaster.walk(self.history, len(self.history.days) - 1, horizons)
+        return [_forecast(horizon, answers[horizon]) for horizon in horizons]
+
+
+def _forecast(horizon: int, rows: Mapping[PointOrQuantile, FloatArray]) -> Forecast:
+    points = {key: values[0] for key, values in rows.items() if isinstance(key, str)}
+    quantiles = {key: values[0] for key, values in rows.items() if isinstance(key, tuple)}
+    return Forecast(horizon, points, quantiles)
+
+
+def flat_points(level: Mapping[str, FloatArray]) -> dict[PointOrQuantile, FloatArray]:
+    """The points of a forecast that stays at one level per series."""
+    return {point: values for name, values in level.items() for point in POINTS_OF[name]}
+
+
+def forecast_days(forecaster: Forecaster, history: History, first: int, horizons: Sequence[int]) -> DayForecasts:
+    """Forecasts at the end of every day from position `first` on.
+
+    Returns:
+        By horizon: points by name, and quantiles by name and probability where the forecaster has any, each
+        (n_days - first, n), NaN where there is no forecast.
+    """
     wanted = [name for name in history.series if name in forecaster.targets]
     if isinstance(forecaster, LevelForecaster):
         level = {name: forecaster.levels(history.series[name], first) for name in wanted}
-        return dict.fromkeys(horizons, level)
+        return {horizon: flat_points(level) for horizon in horizons}
+    if isinstance(forecaster, WalkForecaster):
+        return forecaster.walk(history, first, horizons)
     shape = (len(history.days) - first, len(history.ids))
-    answers = {h: {name: np.full(shape, np.nan) for name in wanted} for h in horizons}
+    answers: DayForecasts = {horizon: {} for horizon in horizons}
     for row in range(shape[0]):
         for forecast in forecaster.fit(history.up_to(first + row)).predict(horizons):
-            for name in wanted:
-                answers[forecast.horizon_days][name][row] = forecast.points[name]
+            found: list[tuple[PointOrQuantile, FloatArray]] = [*forecast.points.items(), *forecast.quantiles.items()]
+            for key, values in found:
+                answers[forecast.horizon_days].setdefault(key, np.full(shape, np.nan))[row] = values
     return answers
 
 

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 
 from defiyield_core.calendar import Window
 from defiyield_core.errors import ConfigurationError
-from defiyield_core.forecasting.baselines import Ewma, FlatForecast, Persistence
+from defiyield_core.forecasting.baselines import Ewma, FlatForecast, Median, OptimisedSes, Persistence
 from defiyield_core.forecasting.port import Forecaster, History, forecast_days, horizon_of
-from defiyield_core.forecasting.registry import FORECASTERS, find_forecaster
+from defiyield_core.forecasting.registry import find_forecaster
 from defiyield_core.forecasting.tables import gas_forecast_rows, pool_forecast_rows
 from defiyield_core.panel import Panel, days_between
 from defiyield_core.parameters import parameters
 
 FIRST = date(2025, 1, 1)
+BASELINES = {name: find_forecaster(name) for name in ("persistence", "ewma", "median_7d", "ses")}
 
 
 def series(*values: float | None) -> np.ndarray:
@@ -60,10 +61,34 @@ def test_persistence_is_the_newest_observation() -> None:
     assert Persistence().levels(series(0.01, 0.03, None), 0)[:, 0].tolist() == [0.01, 0.03, 0.03]
 
 
+def test_the_median_of_a_week_worked_by_hand() -> None:
+    week = series(0.9, 0.01, 0.02, None, 0.03, 0.04, 0.05, 0.06)
+    assert Median().levels(week, 7)[0, 0] == pytest.approx(0.035)
+    assert Median().levels(week, 0)[0, 0] == 0.9
+
+
+def test_without_an_observation_in_the_week_the_median_is_the_newest_value() -> None:
+    assert Median().levels(series(0.04, *[None] * 8), 8)[0, 0] == 0.04
+
+
+def test_smoothing_follows_a_trend_and_averages_noise() -> None:
+    trend = series(*np.linspace(0.01, 0.09, 80))
+    noise = series(*(0.05 + 0.01 * np.random.default_rng(2).standard_normal(80)))
+    assert OptimisedSes().levels(trend, 79)[0, 0] == trend[-1, 0]
+    smooth = OptimisedSes().levels(noise, 79)[0, 0]
+    assert abs(smooth - 0.05) < 0.004
+
+
+def test_each_pool_has_its_own_smoothing() -> None:
+    trend, noise = np.linspace(0.01, 0.09, 80), 0.05 + 0.01 * np.random.default_rng(2).standard_normal(80)
+    both = OptimisedSes().levels(np.column_stack([trend, noise]), 79)[0]
+    assert both.tolist() == [OptimisedSes().levels(one[:, None], 79)[0, 0] for one in (trend, noise)]
+
+
 @given(st.lists(st.one_of(st.none(), st.floats(-0.9, 9)), min_size=1, max_size=40))
 def test_a_forecast_lies_between_what_was_seen(values: list[float | None]) -> None:
     seen = [value for value in values[-30:] if value is not None]
-    for forecaster in (Ewma(), Persistence()):
+    for forecaster in (Ewma(), Persistence(), Median(), OptimisedSes()):
         level = forecaster.levels(series(*values), len(values) - 1)[0, 0]
         if seen:
             assert min(seen) - 1e-9 <= level <= max(seen) + 1e-9
@@ -85,7 +110,7 @@ class OneByOne:
         return self.inner.fit(history)  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("forecaster", list(FORECASTERS.values()), ids=list(FORECASTERS))
+@pytest.mark.parametrize("forecaster", list(BASELINES.values()), ids=list(BASELINES))
 def test_all_days_at_once_equal_day_after_day_bit_by_bit(forecaster: Forecaster) -> None:
     generator = np.random.default_rng(5)
     apy = generator.random((70, 9))
@@ -144,7 +169,7 @@ def test_gas_older_than_three_days_is_not_forecast() -> None:
 
 
 def test_an_unknown_forecaster_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(ConfigurationError, match="there are ewma, persistence"):
+    with pytest.raises(ConfigurationError, match="there are combination, ewma, lightgbm, median_7d, persistence, ses"):
         find_forecaster("oracle")
 
 

@@ -1,0 +1,237 @@
+"""The model store: trained models in their library's text format, each beside a manifest that says what it is.
+
+Belongs here: writing, finding and refusing models; the cache of a run. Does not belong here: training.
+
+    ROOT/<forecaster>/<trained_through>/<point>_<horizon>d_<fingerprint>/manifest.json, model.txt or model.json
+
+A model is returned only for the very data, features and settings that it was trained with. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+from defiyield_core.errors import DataError
+from defiyield_core.forecasting.boosting import Booster, Engine
+
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class ModelKey:
+    """What a model is, before it is trained: two models of the same key are the same model.
+
+    Attributes:
+        name: the forecaster. point: `apy` (mean over the horizon) or `apy_at`.
+        trained_through: last day whose observations were used; the model may be used from this day on.
+        fingerprint: sha256 of everything that decides the trees: data of the training window, features and settings.
+    """
+
+    name: str
+    version: str
+    point: str
+    horizon_days: int
+    trained_from: date
+    trained_through: date
+    fingerprint: str
+    features: tuple[str, ...]
+    settings: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A trained model: what it is, the trees, and how well they fit."""
+
+    key: ModelKey
+    booster: Booster
+    metrics: Mapping[str, float]
+
+
+class Models(Protocol):
+    """Where a walk finds models, and leaves those it had to train."""
+
+    def get(self, key: ModelKey) -> StoredModel | None:
+        """The model of exactly this key, if there is one."""
+        ...
+
+    def put(self, model: StoredModel) -> None:
+        """Keep a model."""
+        ...
+
+
+class MemoryModels:
+    """The newest models of this process."""
+
+    def __init__(self, limit: int = 400) -> None:
+        self._models: OrderedDict[ModelKey, StoredModel] = OrderedDict()
+        self._limit = limit
+        self._lock = threading.Lock()
+
+    def get(self, key: ModelKey) -> StoredModel | None:
+        """The model of exactly this key, if there is one."""
+        with self._lock:
+            return self._models.get(key)
+
+    def put(self, model: StoredModel) -> None:
+        """Keep a model; the oldest one leaves when there are too many."""
+        with self._lock:
+            self._models[model.key] = model
+            if len(self._models) > self._limit:
+                self._models.popitem(last=False)
+
+
+@dataclass(frozen=True)
+class ModelStore:
+    """Models of one engine in a directory."""
+
+    root: Path
+    engine: Engine
+
+    def put(self, model: StoredModel) -> None:
+        """Write a model; it appears whole or not at all."""
+        text = model.booster.text()
+        file = f"model{self.engine.suffix}"
+        manifest = {
+            **_key_json(model.key),
+            "engine": self.engine.name,
+            "file": file,
+            "metrics": dict(model.metrics),
+            "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        }
+        place = self._place(model.key)
+        draft = place.with_name(f".{place.name}-{uuid4().hex}")
+        draft.mkdir(parents=True)
+        (draft / file).write_text(text, encoding="utf-8")
+        (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+        if place.exists():
+            for name in (file, _MANIFEST):
+                (draft / name).replace(place / name)
+            draft.rmdir()
+        else:
+            draft.rename(place)
+
+    def get(self, key: ModelKey) -> StoredModel | None:
+        """The model of exactly this key; None when it is not stored.
+
+        Raises:
+            DataError: it is stored, but its file, feature list or manifest is not what it should be.
+        """
+        place = self._place(key)
+        return self.load(place, key.features) if (place / _MANIFEST).is_file() else None
+
+    def latest(
+        self, name: str, point: str, horizon_days: int, day: date, features: tuple[str, ...]
+    ) -> StoredModel | None:
+        """The newest stored model that was trained through `day` or before; None when there is none.
+
+        Raises:
+            DataError: as `load`.
+        """
+        folders = sorted(
+            (path for path in (self.root / name).glob("[0-9]*") if path.name <= day.isoformat()), reverse=True
+        )
+        for folder in folders:
+            for place in sorted(folder.glob(f"{point}_{horizon_days}d_*")):
+                model = self.load(place, features)
+                if model.key.trained_through <= day:
+                    return model
+        return None
+
+    def load(self, place: Path, features: tuple[str, ...]) -> StoredModel:
+        """Read one model's directory.
+
+        Args:
+            features: names that the caller will predict with, in order.
+
+        Raises:
+            DataError: the manifest cannot be read or names another engine or format, the file's sha256 is not the
+                manifest's, or the model was trained on other features.
+        """
+        manifest = _manifest(place / _MANIFEST)
+        expected = f"model{self.engine.suffix}"
+        if manifest.get("engine") != self.engine.name or manifest.get("file") != expected:
+            raise DataError(f"{place}: not a model of {self.engine.name} in a file {expected}")
+        content = _content(place / expected)
+        if hashlib.sha256(content).hexdigest() != manifest.get("sha256"):
+            raise DataError(f"{place / expected}: its sha256 is not the manifest's; train the model again")
+        text = content.decode("utf-8", errors="replace")
+        if not text.startswith(self.engine.opening):
+            raise DataError(f"{place / expected}: not in the text format of {self.engine.name}")
+        key = _key(manifest, place)
+        if key.features != features:
+            raise DataError(f"{place}: trained on other features than the ones given; train the model again")
+        return StoredModel(key, self.engine.read(text), manifest.get("metrics", {}))
+
+    def _place(self, key: ModelKey) -> Path:
+        folder = f"{key.point}_{key.horizon_days}d_{key.fingerprint[:24]}"
+        return self.root / key.name / key.trained_through.isoformat() / folder
+
+
+@dataclass(frozen=True)
+class Layered:
+    """A fast store in front of a lasting one."""
+
+    fast: Models
+    lasting: Models
+
+    def get(self, key: ModelKey) -> StoredModel | None:
+        """From the fast one, else from the lasting one."""
+        model = self.fast.get(key)
+        if model is None:
+            model = self.lasting.get(key)
+            if model is not None:
+                self.fast.put(replace(model, key=key))
+        return model
+
+    def put(self, model: StoredModel) -> None:
+        """Keep it in both."""
+        self.lasting.put(model)
+        self.fast.put(model)
+
+
+def _key_json(key: ModelKey) -> dict[str, Any]:
+    days = {name: getattr(key, name).isoformat() for name in ("trained_from", "trained_through")}
+    return {**asdict(key), **days, "features": list(key.features)}
+
+
+def _key(manifest: Mapping[str, Any], place: Path) -> ModelKey:
+    try:
+        return ModelKey(
+            name=manifest["name"],
+            version=manifest["version"],
+            point=manifest["point"],
+            horizon_days=int(manifest["horizon_days"]),
+            trained_from=date.fromisoformat(manifest["trained_from"]),
+            trained_through=date.fromisoformat(manifest["trained_through"]),
+            fingerprint=manifest["fingerprint"],
+            features=tuple(manifest["features"]),
+            settings=manifest["settings"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{place / _MANIFEST}: {error!r}; train the model again") from error
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(_content(path))
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error})") from error
+    if not isinstance(manifest, dict):
+        raise DataError(f"{path}: not a JSON object")
+    return manifest
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error

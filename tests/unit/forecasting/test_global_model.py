@@ -1,0 +1,199 @@
+"""The global models: walk, calendar of refits, no look-ahead, cold start, gaps, death, clones, bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from defiyield_core.forecasting import rolling
+from defiyield_core.forecasting.boosting import LightGBM, XGBoost
+from defiyield_core.forecasting.combination import Combination
+from defiyield_core.forecasting.features import features
+from defiyield_core.forecasting.global_model import GlobalModel, refit_days
+from defiyield_core.forecasting.port import Forecaster, History, forecast_days
+from defiyield_core.forecasting.store import MemoryModels
+from tests.unit.forecasting.small import DIES, GAPPED, YOUNG, assert_same, market, quick, scrambled_after
+
+HISTORY = market()
+LAST = len(HISTORY.days) - 1
+MODELS = {"lightgbm": quick(), "xgboost": quick(XGBoost()), "combination": Combination(quick())}
+by_model = pytest.mark.parametrize("forecaster", list(MODELS.values()), ids=list(MODELS))
+
+
+@by_model
+def test_scrambling_everything_later_changes_no_forecast(forecaster: Forecaster) -> None:
+    honest = forecast_days(forecaster, HISTORY, 195, (1, 7))
+    spoilt = forecast_days(forecaster, scrambled_after(HISTORY, 200), 195, (1, 7))
+    for horizon, rows in honest.items():
+        for key, values in rows.items():
+            np.testing.assert_array_equal(values[:6], spoilt[horizon][key][:6])
+            assert not np.array_equal(values[6:], spoilt[horizon][key][6:], equal_nan=True)
+
+
+@by_model
+def test_a_walk_equals_day_after_day(forecaster: Forecaster) -> None:
+    together = forecast_days(forecaster, HISTORY, LAST - 9, (1, 7))
+    for row in range(10):
+        history = HISTORY.between(LAST - 9 + row - forecaster.lookback_days, LAST - 9 + row)
+        for forecast in forecaster.fit(history).predict((1, 7)):
+            for name, values in forecast.points.items():
+                np.testing.assert_allclose(values, together[forecast.horizon_days][name][row], rtol=1e-9, err_msg=name)
+
+
+@by_model
+def test_a_forecast_does_not_depend_on_the_first_day_of_the_run(forecaster: Forecaster) -> None:
+    early = forecast_days(forecaster, HISTORY, LAST - 12, (7,))
+    late = forecast_days(forecaster, HISTORY, LAST - 3, (7,))
+    assert_same({7: {key: values[9:] for key, values in early[7].items()}}, late, 1e-9)
+
+
+@by_model
+def test_older_days_than_the_lookback_change_nothing(forecaster: Forecaster) -> None:
+    long = market(forecaster.lookback_days + 60)
+    last = len(long.days) - 1
+    short = long.between(last - forecaster.lookback_days, last)
+    assert_same(
+        forecast_days(forecaster, long, last, (7,)), forecast_days(forecaster, short, len(short.days) - 1, (7,)), 1e-9
+    )
+
+
+@by_model
+def test_the_same_question_has_the_same_answer(forecaster: Forecaster) -> None:
+    fresh = quick(forecaster.engine) if isinstance(forecaster, GlobalModel) else Combination(quick())
+    assert_same(forecast_days(forecaster, HISTORY, LAST, (1, 7)), forecast_days(fresh, HISTORY, LAST, (1, 7)))
+
+
+def test_refits_are_on_mondays() -> None:
+    days = np.arange(np.datetime64("2025-06-02", "D"), np.datetime64("2025-06-16", "D"))
+    refits = np.unique(refit_days(days)).astype("datetime64[D]").astype(str)
+    assert refits.tolist() == ["2025-06-02", "2025-06-09"]
+    assert (refit_days(days) <= days.astype(np.int64)).all()
+
+
+def test_between_refits_the_model_stays_and_the_features_move_on() -> None:
+    model = quick()
+    monday = int(np.flatnonzero(refit_days(HISTORY.days) == HISTORY.days.astype(np.int64))[-2])
+    forecast_days(model, HISTORY.up_to(monday + 6), monday, (1,))
+    assert isinstance(model.models, MemoryModels)
+    keys = list(model.models._models)
+    assert [key.trained_through.isoformat() for key in keys] == [str(HISTORY.days[monday])]
+
+
+def test_a_model_learns_only_outcomes_known_on_its_refit_day() -> None:
+    model = quick()
+    refit = int(np.flatnonzero(refit_days(HISTORY.days) == HISTORY.days.astype(np.int64))[-2])
+    forecast_days(model, HISTORY, refit, (7,))
+    other = quick()
+    forecast_days(other, scrambled_after(HISTORY, refit), refit, (7,))
+    assert isinstance(model.models, MemoryModels) and isinstance(other.models, MemoryModels)
+    trained, again = (
+        {key: stored for key, stored in source.models._models.items() if key.trained_through <= _day(refit)}  # type: ignore[attr-defined]
+        for source in (model, other)
+    )
+    assert trained.keys() == again.keys() and len(trained) == 2
+    for key, stored in trained.items():
+        assert stored.booster.text() == again[key].booster.text()
+
+
+def _day(position: int) -> object:
+    return HISTORY.days[position].astype(object)
+
+
+def test_the_model_beats_persistence_where_pools_revert() -> None:
+    history = market(300)
+    apy = history.series["apy"]
+    found = forecast_days(quick(), history, 200, (7,))[7]["apy_at"]
+    outcome = rolling.ahead(apy, 7)[200:]
+    error, naive = np.abs(found - outcome), np.abs(apy[200:] - outcome)
+    both = np.isfinite(error) & np.isfinite(naive)
+    assert error[both].mean() < 0.9 * naive[both].mean()
+
+
+@by_model
+def test_without_enough_history_the_forecast_is_a_baseline(forecaster: Forecaster) -> None:
+    short = HISTORY.between(LAST - 20, LAST)
+    answers = forecast_days(forecaster, short, 20, (7,))[7]["apy"][0]
+    seen = short.series["apy"]
+    alive = np.isfinite(seen[-4:]).any(axis=0)
+    assert np.isfinite(answers[alive]).all()
+    assert (answers[alive] >= np.nanmin(seen[:, alive], axis=0)).all()
+    assert (answers[alive] <= np.nanmax(seen[:, alive], axis=0)).all()
+
+
+def test_a_young_pool_is_forecast_at_its_smooth_level() -> None:
+    answers = forecast_days(quick(), HISTORY, LAST, (7,))[7]["apy"][0]
+    smooth = features(HISTORY, LAST).smooth[0]
+    assert answers[YOUNG] == smooth[YOUNG]
+    assert answers[0] != smooth[0]
+
+
+def test_a_young_pool_of_the_combination_stays_between_what_was_seen() -> None:
+    answers = forecast_days(Combination(quick()), HISTORY, LAST, (7,))[7]
+    seen = HISTORY.series["apy"][:, YOUNG]
+    assert np.nanmin(seen) <= answers["apy"][0, YOUNG] <= np.nanmax(seen)
+
+
+@by_model
+def test_a_pool_with_gaps_is_forecast_every_day(forecaster: Forecaster) -> None:
+    answers = forecast_days(forecaster, HISTORY, LAST - 9, (7,))[7]
+    for point in ("apy", "apy_at", "tvl_usd"):
+        assert np.isfinite(answers[point][:, GAPPED]).all()
+
+
+@by_model
+def test_a_dead_pool_has_no_forecast_once_a_month_is_over(forecaster: Forecaster) -> None:
+    history = market(230)
+    longer = replace(
+        history, series={name: np.where(_dead(history), np.nan, values) for name, values in history.series.items()}
+    )
+    answers = forecast_days(forecaster, longer, len(longer.days) - 1, (7,))[7]
+    assert np.isnan(answers["apy"][0, DIES]) and np.isnan(answers["tvl_usd"][0, DIES])
+
+
+def _dead(history: History) -> np.ndarray:
+    dead = np.zeros(history.series["apy"].shape, dtype=bool)
+    dead[-40:, DIES] = True
+    return dead
+
+
+@by_model
+def test_two_pools_are_forecast_alike_only_if_they_are_alike(forecaster: Forecaster) -> None:
+    history = market(seed=8)
+    twin = {name: values.copy() for name, values in history.series.items()}
+    for values in twin.values():
+        values[:, 7] = values[:, 6]
+    labels = {name: values.copy() for name, values in history.labels.items()}
+    for values in labels.values():
+        values[7] = values[6]
+    answers = forecast_days(forecaster, replace(history, series=twin, labels=labels), LAST - 5, (7,))[7]["apy"]
+    for row in answers:
+        assert row[6] == row[7]
+        others = np.delete(row, 7)
+        others = others[np.isfinite(others)]
+        assert len(np.unique(others)) == len(others)
+
+
+@by_model
+def test_an_apy_that_was_never_negative_is_not_forecast_negative(forecaster: Forecaster) -> None:
+    history = market(seed=4)
+    near_zero = np.maximum(history.series["apy"] - 0.05, 0.0)
+    series = {**history.series, "apy": near_zero, "tvl_usd": np.full_like(near_zero, 1e-3)}
+    answers = forecast_days(forecaster, replace(history, series=series), LAST - 20, (1, 14))
+    for rows in answers.values():
+        for values in rows.values():
+            assert (values[np.isfinite(values)] >= 0.0).all()
+
+
+@by_model
+def test_the_mean_over_one_day_is_the_value_on_it(forecaster: Forecaster) -> None:
+    answers = forecast_days(forecaster, HISTORY, LAST, (1,))[1]
+    np.testing.assert_array_equal(answers["apy"], answers["apy_at"])
+
+
+@pytest.mark.parametrize("engine", [LightGBM(), XGBoost()], ids=["lightgbm", "xgboost"])
+def test_labels_and_market_may_be_missing(engine: LightGBM | XGBoost) -> None:
+    bare = replace(HISTORY, labels={}, market={}, series={name: HISTORY.series[name] for name in ("apy", "tvl_usd")})
+    answers = forecast_days(quick(engine), bare, LAST, (7,))[7]["apy"][0]
+    assert np.isfinite(np.delete(answers, DIES)).all()

@@ -1,0 +1,177 @@
+"""The model store: round trips, refusals, and never a model from later."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from defiyield_core.errors import DataError
+from defiyield_core.forecasting.boosting import LightGBM, XGBoost
+from defiyield_core.forecasting.combination import Combination
+from defiyield_core.forecasting.global_model import GlobalModel
+from defiyield_core.forecasting.port import forecast_days
+from defiyield_core.forecasting.registry import with_store
+from defiyield_core.forecasting.store import ModelKey, ModelStore, StoredModel
+from tests.unit.forecasting.small import assert_same, market, quick
+
+DAY = date(2025, 3, 3)
+NAMES = ("a", "b", "c")
+ENGINES = {"lightgbm": LightGBM(rounds=5), "xgboost": XGBoost(rounds=5)}
+by_engine = pytest.mark.parametrize("engine", list(ENGINES.values()), ids=list(ENGINES))
+
+
+def trained(engine: LightGBM | XGBoost, through: date = DAY, fingerprint: str = "f" * 64) -> StoredModel:
+    """A small model of three features."""
+    random = np.random.default_rng(1)
+    rows = random.random((300, 3)).astype(np.float32)
+    key = ModelKey(engine.name, "1", "apy", 7, through - timedelta(days=364), through, fingerprint, NAMES, {"x": 1})
+    return StoredModel(key, engine.train(rows, rows[:, 0] - rows[:, 1].astype(float)), {"rows": 300.0})
+
+
+def place_of(root: Path) -> Path:
+    """The directory of the only model."""
+    (manifest,) = root.rglob("manifest.json")
+    return manifest.parent
+
+
+@by_engine
+def test_a_model_comes_back_with_its_predictions_and_its_manifest(engine: LightGBM | XGBoost, tmp_path: Path) -> None:
+    store, model = ModelStore(tmp_path, engine), trained(engine)
+    store.put(model)
+    again = store.get(model.key)
+    assert again is not None
+    rows = np.random.default_rng(7).random((50, 3)).astype(np.float32)
+    np.testing.assert_array_equal(again.booster.predict(rows), model.booster.predict(rows))
+    assert again.key == model.key and again.metrics == {"rows": 300.0}
+    manifest = json.loads((place_of(tmp_path) / "manifest.json").read_text())
+    assert {"name", "version", "trained_from", "trained_through", "fingerprint", "features", "settings"} <= set(
+        manifest
+    )
+    assert sorted(path.name for path in place_of(tmp_path).iterdir()) == sorted(["manifest.json", manifest["file"]])
+
+
+@by_engine
+def test_a_changed_file_is_refused(engine: LightGBM | XGBoost, tmp_path: Path) -> None:
+    store, model = ModelStore(tmp_path, engine), trained(engine)
+    store.put(model)
+    file = place_of(tmp_path) / f"model{engine.suffix}"
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(DataError, match="sha256 is not the manifest's"):
+        store.get(model.key)
+
+
+def test_other_features_are_refused_and_so_is_their_order(tmp_path: Path) -> None:
+    engine = LightGBM(rounds=5)
+    ModelStore(tmp_path, engine).put(trained(engine))
+    for names in (("a", "b"), ("b", "a", "c")):
+        with pytest.raises(DataError, match="other features"):
+            ModelStore(tmp_path, engine).load(place_of(tmp_path), names)
+
+
+def test_a_pickle_is_refused_even_with_the_right_hash(tmp_path: Path) -> None:
+    import hashlib
+
+    engine = LightGBM(rounds=5)
+    store, model = ModelStore(tmp_path, engine), trained(engine)
+    store.put(model)
+    place = place_of(tmp_path)
+    content = pickle.dumps({"tree": 1})
+    manifest = json.loads((place / "manifest.json").read_text()) | {"sha256": hashlib.sha256(content).hexdigest()}
+    (place / "model.txt").write_bytes(content)
+    (place / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="not in the text format"):
+        store.get(model.key)
+    (place / "model.pkl").write_bytes(content)
+    (place / "manifest.json").write_text(json.dumps(manifest | {"file": "model.pkl"}))
+    with pytest.raises(DataError, match="not a model of lightgbm in a file model"):
+        store.get(model.key)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"engine": "lightgbm", "file": "model.txt"}'])
+def test_a_broken_manifest_is_refused(text: str, tmp_path: Path) -> None:
+    engine = LightGBM(rounds=5)
+    store, model = ModelStore(tmp_path, engine), trained(engine)
+    store.put(model)
+    (place_of(tmp_path) / "manifest.json").write_text(text)
+    with pytest.raises(DataError):
+        store.get(model.key)
+
+
+def test_a_model_of_another_engine_is_refused(tmp_path: Path) -> None:
+    light = LightGBM(rounds=5)
+    ModelStore(tmp_path, light).put(trained(light))
+    with pytest.raises(DataError, match="not a model of xgboost"):
+        ModelStore(tmp_path, XGBoost(rounds=5)).load(place_of(tmp_path), NAMES)
+
+
+def test_a_model_trained_later_is_never_returned(tmp_path: Path) -> None:
+    engine = LightGBM(rounds=5)
+    store = ModelStore(tmp_path, engine)
+    for weeks in range(3):
+        store.put(trained(engine, DAY + timedelta(weeks=weeks)))
+    for day, expected in (
+        (DAY - timedelta(days=1), None),
+        (DAY, DAY),
+        (DAY + timedelta(days=13), DAY + timedelta(days=7)),
+    ):
+        found = store.latest("lightgbm", "apy", 7, day, NAMES)
+        assert (found.key.trained_through if found else None) == expected
+
+
+def test_a_manifest_that_was_moved_to_an_earlier_day_is_not_believed(tmp_path: Path) -> None:
+    engine = LightGBM(rounds=5)
+    store = ModelStore(tmp_path, engine)
+    store.put(trained(engine, DAY + timedelta(days=7)))
+    (tmp_path / "lightgbm" / (DAY + timedelta(days=7)).isoformat()).rename(tmp_path / "lightgbm" / DAY.isoformat())
+    assert store.latest("lightgbm", "apy", 7, DAY, NAMES) is None
+
+
+def test_other_data_or_settings_have_no_stored_model(tmp_path: Path) -> None:
+    engine = LightGBM(rounds=5)
+    store, model = ModelStore(tmp_path, engine), trained(engine)
+    store.put(model)
+    assert store.get(replace(model.key, fingerprint="e" * 64)) is None
+
+
+def test_a_walk_from_stored_models_is_the_walk_that_trained_them(tmp_path: Path) -> None:
+    history = market()
+    first = len(history.days) - 8
+    trains = with_store(Combination(quick()), tmp_path)
+    trained_now = forecast_days(trains, history, first, (7,))
+    written = len(list(tmp_path.rglob("manifest.json")))
+    assert written > 0
+    from_disk = with_store(Combination(quick(Untrainable(rounds=15))), tmp_path)
+    assert_same(trained_now, forecast_days(from_disk, history, first, (7,)))
+    assert len(list(tmp_path.rglob("manifest.json"))) == written
+
+
+class Untrainable(LightGBM):
+    """LightGBM that must find its models."""
+
+    def train(self, rows: np.ndarray, target: np.ndarray) -> object:  # type: ignore[override]
+        """Refused."""
+        raise AssertionError("a stored model was expected")
+
+
+def test_revised_data_train_a_new_model(tmp_path: Path) -> None:
+    history = market()
+    last = len(history.days) - 1
+    model = with_store(quick(), tmp_path)
+    forecast_days(model, history, last, (1,))
+    apy = history.series["apy"].copy()
+    apy[last - 30, 0] += 1e-6
+    forecast_days(model, replace(history, series={**history.series, "apy": apy}), last, (1,))
+    assert len(list(tmp_path.rglob("manifest.json"))) == 2
+
+
+def test_a_baseline_has_nothing_to_store(tmp_path: Path) -> None:
+    from defiyield_core.forecasting.baselines import Ewma
+
+    assert with_store(Ewma(), tmp_path) == Ewma()
+    assert isinstance(with_store(quick(), tmp_path), GlobalModel)
