@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 export DEFIYIELD_HOME ?= $(CURDIR)/var
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test lint bench study docs clean
+.PHONY: help setup demo ui test lint bench study forecasts docs clean
 
 help: ## Show these commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.installed ## Make .venv with the pinned dependencies
 
@@ -38,6 +38,9 @@ bench: setup ## Measure the speeds that the documentation quotes (writes docs/be
 
 study: setup ## Compare the allocation rules over the recorded year (writes docs/allocation_study.md)
 	@$(BIN)/python -m tests.study
+
+forecasts: setup ## Score the forecasts over the recorded test span, in error and in money (writes docs/forecasts.md)
+	@$(BIN)/python -m tests.study.forecasts
 
 docs: setup ## Write the generated parts again: sql/, dbt sources, docs/tables.md, docs/allocate.md and its schemas
 	@$(BIN)/python -m defiyield_core.contracts.generate

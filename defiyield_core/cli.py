@@ -25,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from defiyield_core.commands import allocate, backtest, doctor, explain, lists, record, replay, run
+    from defiyield_core.commands import allocate, backtest, doctor, explain, forecast, lists, record, replay, run
 
     parser = _Parser(
         prog="defiyield",
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--source", help="simulated[:SEED], recorded:DIR or live (default: simulated)")
     parser.add_argument("--warehouse", help="duckdb:PATH or postgresql://... (default: a DuckDB file under the home)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for module in (run, backtest, explain, replay, allocate, record, lists, doctor):
+    for module in (run, backtest, explain, replay, allocate, forecast, record, lists, doctor):
         module.register(commands)
     return parser
 

@@ -212,8 +212,7 @@ def _pool_arrays(
     """What the tables of the window say of pools, (T, P) by the names of `MarketHistory`."""
     grid = _Grid(window.days(), pools.ids, "pool_id")
     eligible = warehouse.read("eligible_pools", window, scope={"ruleset": parameters.ruleset})
-    forecasts = warehouse.read("pool_forecasts", window, scope={"model": parameters.forecaster})
-    forecasts = forecasts[forecasts["horizon_days"] == horizon_of(parameters)]
+    forecasts = _forecasts(warehouse, parameters, window)
     observed = grid.of(metrics, "apy", np.nan)
     reasons = np.full(observed.shape, "no row on this day", dtype=object)
     grid.put(eligible, "reasons", reasons)
@@ -226,9 +225,21 @@ def _pool_arrays(
         "depositable": grid.of(eligible, "depositable", False),
         "must_exit": grid.of(eligible, "must_exit", False),
         "reasons": reasons,
-        "forecast_apy": grid.of(forecasts, "apy", np.nan),
+        "forecast_apy": grid.of(forecasts, "expected_apy", np.nan),
         "forecast_tvl_usd": grid.of(forecasts, "tvl_usd", np.nan),
     }
+
+
+def _forecasts(warehouse: Warehouse, parameters: Parameters, window: Window) -> pd.DataFrame:
+    """Forecasts of the parameters' model and horizon, with the APY that decisions expect (`forecast_apy`)."""
+    wanted = ("date", "pool_id", "horizon_days", "apy", "risk_adjusted_apy", "tvl_usd")
+    rows = warehouse.read("pool_forecasts", window, scope={"model": parameters.forecaster}, columns=wanted)
+    rows = rows[rows["horizon_days"] == horizon_of(parameters)]
+    if parameters.forecast_apy == "point":
+        return rows.assign(expected_apy=rows["apy"])
+    if len(rows) and rows["risk_adjusted_apy"].isna().all():
+        raise DataError(f"the forecasts of {parameters.forecaster} for {window} have no bounds: forecast them again")
+    return rows.assign(expected_apy=rows["risk_adjusted_apy"].fillna(rows["apy"]))
 
 
 def _token_arrays(

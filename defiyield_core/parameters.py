@@ -94,6 +94,9 @@ class Parameters(BaseModel):
     max_price_age_days: Annotated[int, Field(ge=0)] = Field(2, description="older prices are no prices")
     pool_selection: Literal["all", "smallest_30", "largest_5"] = "all"
     forecaster: str = "ewma"
+    forecast_apy: Literal["point", "risk_adjusted"] = Field(
+        "point", description="what decisions expect: the forecast, or its blend with its lower bound"
+    )
 
     # Solver.
     engine: Literal["highs", "cvxpy", "cp_sat"] = "highs"
@@ -173,12 +176,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "full_allocation": False,
         "gas": "realistic",
         "min_position_pct": 0.01,
+        "forecaster": "combination",
     },
     "small_book": {
         "horizon_days": 30.0,
         "full_allocation": False,
         "gas": "realistic",
         "min_position_pct": 0.01,
+        "forecaster": "combination",
         "min_pools": 1,
     },
 }

@@ -21,12 +21,19 @@ class Settings:
         warehouse: `duckdb:PATH` or `postgresql://...` (DEFIYIELD_WAREHOUSE; default a DuckDB file under `home`).
         home: folder for everything written outside the warehouse (DEFIYIELD_HOME, default `var`).
         portfolios: folder of portfolio files (DEFIYIELD_PORTFOLIOS, default: those shipped with the package).
+        models: folder of trained models (DEFIYIELD_MODELS; None: `models` under `home`).
     """
 
     source: str
     warehouse: str
     home: Path
     portfolios: Path
+    models: Path | None = None
+
+    @property
+    def model_store(self) -> Path:
+        """Where trained models are kept; each is found by what it was trained on, so deployments may share it."""
+        return self.models or self.home / "models"
 
     @classmethod
     def from_environment(
@@ -47,4 +54,5 @@ class Settings:
             warehouse=warehouse or env.get("DEFIYIELD_WAREHOUSE") or default,
             home=home,
             portfolios=Path(env.get("DEFIYIELD_PORTFOLIOS") or Path(__file__).parent / "portfolios"),
+            models=Path(env["DEFIYIELD_MODELS"]).resolve() if env.get("DEFIYIELD_MODELS") else None,
         )

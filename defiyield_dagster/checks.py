@@ -6,7 +6,7 @@ recomputed from what is stored; both ERROR) and `outcome` (WARN).
 Checks are not partitioned: one evaluation covers the run's range and names the failing days. Dagster's partitioned
 checks are a preview and leave planned rows behind in range runs.
 Belongs here: turning findings into check results. Does not belong here: the rules (see
-`defiyield_core.contracts.checks`, `plausibility`, `books`).
+`defiyield_core.contracts.checks`, `plausibility`, `forecast_rules`, `books`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +24,7 @@ from defiyield_core.portfolio.spec import PortfolioSpec
 from defiyield_core.warehouse.port import Warehouse
 from defiyield_dagster.assets.portfolios import OUTPUTS
 from defiyield_dagster.books import book_findings
+from defiyield_dagster.forecast_rules import FORECAST_PLAUSIBILITY, IMPOSSIBLE
 from defiyield_dagster.metadata import numbers
 from defiyield_dagster.partitions import window_of_run
 from defiyield_dagster.plausibility import PLAUSIBILITY, Finding, outcome_findings
@@ -42,6 +43,7 @@ class Checked:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
+_RULES = {**PLAUSIBILITY, **FORECAST_PLAUSIBILITY}
 Evaluate = Callable[[StepContext, Window], Checked]
 
 
@@ -80,9 +82,9 @@ def step_checks(steps: Iterable[Step] = STEPS) -> list[dg.AssetChecksDefinition]
         key = dg.AssetKey(step.name)
         if step.writes:
             tables = tuple(step.writes)
-            doc = f"Columns, types, keys, bounds, finite values and no look-ahead in {', '.join(tables)}."
+            doc = f"Columns, types, keys, bounds, finite values, order and no look-ahead in {', '.join(tables)}."
             made.append(quality_check(key, "contract", doc, tables[0], _contract(tables), blocking=True))
-        rule = PLAUSIBILITY.get(step.name)
+        rule = _RULES.get(step.name)
         if rule is not None:
             made.append(
                 quality_check(key, "plausible", rule.doc, step.writes[0], _plausible(rule.evaluate), blocking=False)
@@ -129,13 +131,15 @@ def _contract(tables: Sequence[str], scope: Mapping[str, str] | None = None) -> 
             for broken in violations(contract, frame):
                 if broken.severity == "error":
                     found.append(Finding(None, f"{name}: {broken}"))
+            for rule in IMPOSSIBLE.get(name, ()):
+                found.extend(rule(frame))
         return Checked(found, {"rows": rows})
 
     return evaluate
 
 
-def _plausible(evaluate: Callable[[Warehouse, Window], Sequence[Finding]]) -> Evaluate:
-    return lambda core, window: Checked(evaluate(core.warehouse, window))
+def _plausible(evaluate: Callable[[StepContext, Window], Sequence[Finding]]) -> Evaluate:
+    return lambda core, window: Checked(evaluate(core, window))
 
 
 def _summary(findings: Sequence[Finding]) -> str | None:

@@ -6,6 +6,7 @@ Belongs here: contracts and frames in Dagster's metadata types. Does not belong 
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from defiyield_core.contracts import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_COLOURS = 96
 
 
 def table_metadata(names: Sequence[str]) -> dict[str, Any]:
@@ -59,10 +62,15 @@ def markdown_table(frame: pd.DataFrame, *, at_most: int = 30) -> dg.MarkdownMeta
 
 
 def picture(title: str, figure: Figure) -> dg.MarkdownMetadataValue:
-    """A figure inside the event itself: the UI needs no file server to show it."""
+    """A figure inside the event itself: the UI needs no file server to show it. A palette keeps the event small."""
+    from PIL import Image
+
     from defiyield_core.reporting.charts import to_png
 
-    encoded = base64.b64encode(to_png(figure, scale=1.0)).decode()
+    small = io.BytesIO()
+    with Image.open(io.BytesIO(to_png(figure, scale=1.0))) as image:
+        image.convert("RGB").quantize(_COLOURS).save(small, "PNG", optimize=True)
+    encoded = base64.b64encode(small.getvalue()).decode()
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from defiyield_core.calendar import Window, as_day
-from defiyield_core.warehouse.port import Warehouse
+from defiyield_core.pipeline.step import StepContext
 
 LOOK_BACK_DAYS = 7
 MAX_DROP = 0.30
@@ -47,7 +47,7 @@ class Rule:
     """What a plausibility check says it does, and the function that does it."""
 
     doc: str
-    evaluate: Callable[[Warehouse, Window], Sequence[Finding]]
+    evaluate: Callable[[StepContext, Window], Sequence[Finding]]
 
 
 def missing_days(days: Sequence[date], window: Window, what: str) -> list[Finding]:
@@ -119,29 +119,29 @@ def outcome_findings(daily: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def _present(table: str) -> Callable[[Warehouse, Window], Sequence[Finding]]:
-    return lambda warehouse, window: missing_days(warehouse.days(table), window, table)
+def steady(table: str, core: StepContext, window: Window, where: str = "") -> list[Finding]:
+    """Missing days, and sudden drops in the rows of a table (only those with the flag `where`, if one is given)."""
+    wider = Window(window.start - timedelta(days=LOOK_BACK_DAYS), window.end)
+    rows = core.warehouse.read(table, wider, columns=("date", where) if where else ("date",))
+    counts = {as_day(moment): int(count) for moment, count in rows["date"].value_counts().items()}
+    if where:
+        kept = rows[rows[where]]["date"].value_counts()
+        counts = {day: int(kept.get(pd.Timestamp(day), 0)) for day in counts}
+    what = f"{where} rows of {table}" if where else f"rows of {table}"
+    return [*missing_days(list(counts), window, table), *count_drops(counts, window, what)]
 
 
-def _present_and_steady(table: str, where: str = "") -> Callable[[Warehouse, Window], Sequence[Finding]]:
-    """No missing day, and no sudden drop in the rows (only those with the flag `where`, if one is given)."""
-
-    def evaluate(warehouse: Warehouse, window: Window) -> Sequence[Finding]:
-        wider = Window(window.start - timedelta(days=LOOK_BACK_DAYS), window.end)
-        rows = warehouse.read(table, wider, columns=("date", where) if where else ("date",))
-        counts = {as_day(moment): int(count) for moment, count in rows["date"].value_counts().items()}
-        if where:
-            kept = rows[rows[where]]["date"].value_counts()
-            counts = {day: int(kept.get(pd.Timestamp(day), 0)) for day in counts}
-        what = f"{where} rows of {table}" if where else f"rows of {table}"
-        return [*missing_days(list(counts), window, table), *count_drops(counts, window, what)]
-
-    return evaluate
+def _present(table: str) -> Callable[[StepContext, Window], Sequence[Finding]]:
+    return lambda core, window: missing_days(core.warehouse.days(table), window, table)
 
 
-def _metrics(warehouse: Warehouse, window: Window) -> Sequence[Finding]:
+def _present_and_steady(table: str, where: str = "") -> Callable[[StepContext, Window], Sequence[Finding]]:
+    return lambda core, window: steady(table, core, window, where)
+
+
+def _metrics(core: StepContext, window: Window) -> Sequence[Finding]:
     columns = ("date", "tvl_usd", "tvl_change_1d_usd", "apy_change_1d")
-    return jumps(warehouse.read("pool_daily_metrics", window, columns=columns), window)
+    return jumps(core.warehouse.read("pool_daily_metrics", window, columns=columns), window)
 
 
 _STEADY = f"A day without rows, or with over {MAX_DROP:.0%} fewer than the median of the week before."
@@ -154,9 +154,8 @@ PLAUSIBILITY: dict[str, Rule] = {
     "pool_daily_metrics": Rule(
         "Jumps of the TVL of all pools, or of many pools' TVL or APY at once, from one day to the next.", _metrics
     ),
-    "pool_forecasts": Rule(_STEADY, _present_and_steady("pool_forecasts")),
     "eligible_pools": Rule(
         "A sudden drop in the pools that are open to deposits.", _present_and_steady("eligible_pools", "depositable")
     ),
 }
-"""By step. Adding a rule is one entry."""
+"""By step. Adding a rule is one entry. Those of forecasts are in `forecast_rules`."""

@@ -15,6 +15,19 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from defiyield_core.settings import Settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def model_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One folder of trained models for all tests and processes: a model is found by what it was trained on."""
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "models"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DEFIYIELD_MODELS", str(folder))
+        environment.setattr(Settings, "model_store", folder)
+        yield folder
+
 
 @pytest.fixture(scope="session")
 def recorded_dir() -> Path:

@@ -9,7 +9,7 @@ from datetime import date
 
 from defiyield_core.calendar import Window
 from defiyield_core.errors import ConfigurationError
-from defiyield_core.pipeline.registry import STEPS
+from defiyield_core.pipeline.registry import DECISION_STEPS
 from defiyield_core.pipeline.step import StepContext, execute
 from defiyield_core.portfolio.runner import OnDay, PortfolioRun, check_warmup, first_decision_day, run_portfolio
 from defiyield_core.portfolio.spec import PortfolioSpec
@@ -65,10 +65,10 @@ def load_range(
     begun = time.perf_counter()
     chosen = source or open_source(settings.source)
     also = tuple(spec.parameters for spec in specs)
-    context = StepContext(open_warehouse("memory:"), chosen, settings, also)
+    context = StepContext(open_warehouse("memory:"), chosen, settings, also, yardsticks=False)
     seed_lists(context.warehouse)
     warnings: list[str] = []
-    for step in STEPS:
+    for step in DECISION_STEPS:
         warnings.extend(execute(step, context, window).warnings)
     return LoadedRange(context, window, time.perf_counter() - begun, tuple(warnings))
 

@@ -6,13 +6,15 @@ Belongs here: names, types, units, keys and bounds of columns. Does not belong h
 
 from __future__ import annotations
 
+from defiyield_core.contracts.forecast_tables import FORECAST_TABLES
 from defiyield_core.contracts.portfolio_tables import PORTFOLIO_TABLES
 from defiyield_core.contracts.raw_tables import RAW_TABLES
 from defiyield_core.contracts.schema import Column, Table
 from defiyield_core.contracts.universe_tables import UNIVERSE_TABLES
 from defiyield_core.errors import ConfigurationError
 
-TABLES: dict[str, Table] = {table.name: table for table in (*RAW_TABLES, *UNIVERSE_TABLES, *PORTFOLIO_TABLES)}
+_ALL = (*RAW_TABLES, *UNIVERSE_TABLES, *FORECAST_TABLES, *PORTFOLIO_TABLES)
+TABLES: dict[str, Table] = {table.name: table for table in _ALL}
 
 __all__ = ["TABLES", "Column", "Table", "table"]
 

@@ -70,14 +70,16 @@ def create_indexes(table: Table) -> list[str]:
 
 
 def add_column(table: Table, column: Column, engine: Engine) -> str:
-    """`alter table ... add column` for a nullable column.
+    """`alter table ... add column` for a nullable column; its bounds only on Postgres, DuckDB cannot add a check.
 
     Raises:
         ValueError: the column is required, so that existing rows would have no value for it.
     """
     if not column.nullable:
         raise ValueError(f"{table.name}.{column.name} is required: rows already stored have no value for it")
-    return f"alter table {table.name} add column {column.name} {sql_type(column, engine)}"
+    bounds = bounds_check(column) if engine == "postgres" else ""
+    check = f" check ({bounds})" if bounds else ""
+    return f"alter table {table.name} add column {column.name} {sql_type(column, engine)}{check}"
 
 
 def _column_line(column: Column, engine: Engine) -> str:

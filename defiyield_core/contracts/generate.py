@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[2]
 INITIAL = "sql/0001_initial.sql"
 _LAYERS = {
     "raw": "What the sources said, parsed but not judged.",
-    "universe": "Which pools there are, how they behave, what is forecast of them, and which may be used.",
+    "universe": "Which pools there are, how they behave, and which may be used.",
+    "forecast": "What was expected, by which model, and what came of it.",
     "portfolio": "What was decided, what it cost, what it earned.",
 }
 

@@ -43,14 +43,14 @@ class Table:
     """One table.
 
     Attributes:
-        layer: raw, universe or portfolio; also the heading in the table reference.
+        layer: raw, universe, forecast or portfolio; also the heading in the table reference.
         key: columns that identify a row.
         window: the date column by which windows are replaced; None for tables written as a whole.
         scope: columns that separate independent writers of one window (a portfolio's name).
     """
 
     name: str
-    layer: Literal["raw", "universe", "portfolio"]
+    layer: Literal["raw", "universe", "forecast", "portfolio"]
     doc: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Universe and forecast tables: which pools there are, how they behave, and which may be used."""
+"""Universe tables: which pools there are, how they behave, and which may be used."""
 
 from __future__ import annotations
 
@@ -173,34 +173,6 @@ UNIVERSE_TABLES = (
             must_exit boolean - | a held position must leave: there is a hard reason
             reasons text - | all reasons, hard ones marked with an exclamation mark, separated by '; '; empty when none
             notes text - | unknown data that did not exclude
-        """),
-    ),
-    Table(
-        name="pool_forecasts",
-        layer="universe",
-        doc="Forecasts made at the end of a day.",
-        key=("date", "pool_id", "model", "horizon_days"),
-        columns=columns("""
-            date date - | day at whose end the forecast was made
-            pool_id text - | DefiLlama's pool id
-            model text - | forecaster
-            horizon_days bigint[1,] days | length of the horizon
-            apy double[-1,] fraction | mean APY over the horizon
-            tvl_usd double[0,] USD | TVL at the end of the horizon
-            observed_age_days bigint[0,] days | age of the newest observation behind it
-        """),
-    ),
-    Table(
-        name="gas_forecasts",
-        layer="universe",
-        doc="Gas forecasts made at the end of a day.",
-        key=("date", "model", "horizon_days"),
-        columns=columns("""
-            date date - | day at whose end the forecast was made
-            model text - | forecaster
-            horizon_days bigint[1,] days | length of the horizon
-            gas_price_gwei double[0,] gwei | mean base fee plus tip over the horizon
-            eth_usd double[0,] USD | price of ETH at the moment of the forecast
         """),
     ),
 )

@@ -50,6 +50,11 @@ class Target(NamedTuple):
     horizon_days: int
 
 
+def _targets(horizons: Sequence[int]) -> list[Target]:
+    """What has to be modelled: a mean over one day is the value on it."""
+    return [Target(APY_AT, h) for h in horizons] + [Target(APY, h) for h in horizons if h > 1]
+
+
 def refit_days(days: DayArray) -> IntArray:
     """(n_days,) day number (since 1970-01-01) of the newest refit up to each day."""
     numbers = days.astype(np.int64)
@@ -99,22 +104,50 @@ class GlobalModel:
                 answers[horizon][TVL] = newest
         return answers
 
+    def models_used(self, history: History, first: int, horizons: Sequence[int]) -> list[tuple[int, StoredModel]]:
+        """Day number and model behind each forecast made at the end of a day from position `first` on.
+
+        Missing ones are trained. A mean over one day is the model of `apy_at`; where too few rows were known there is
+        no model. In the order of days, points and horizons.
+        """
+        wanted = _targets(horizons)
+        refits = refit_days(history.days[first:])
+        models, _, _ = self._models(history, first, np.unique(refits), wanted)
+        numbers = history.days[first:].astype(np.int64).tolist()
+        places = (
+            (day, (refit, target)) for day, refit in zip(numbers, refits.tolist(), strict=True) for target in wanted
+        )
+        return [(day, models[place]) for day, place in places if place in models]
+
     def _apy(self, history: History, first: int, horizons: Sequence[int]) -> dict[Target, FloatArray]:
         """(n_days - first, n) forecasts by target; a mean over one day is the value on it."""
-        wanted = [Target(APY_AT, h) for h in horizons] + [Target(APY, h) for h in horizons if h > 1]
+        wanted = _targets(horizons)
         refits = refit_days(history.days[first:])
-        keys = self._keys(history, np.unique(refits), wanted)
-        missing = [key for key in keys.values() if self.models.get(key) is None]
-        earliest = first
+        models, known, earliest = self._models(history, first, np.unique(refits), wanted)
+        known = features(history, first) if known is None else known
+        boosters = {place: model.booster for place, model in models.items()}
+        return self._predict(known, first - earliest, refits, wanted, boosters)
+
+    def _models(
+        self, history: History, first: int, refits: IntArray, wanted: Sequence[Target]
+    ) -> tuple[dict[tuple[int, Target], StoredModel], Features | None, int]:
+        """The models by refit day and target; missing ones are trained.
+
+        Returns:
+            Besides the models: the features, if any had to be trained, and the position of their first day.
+        """
+        keys = self._keys(history, refits, wanted)
+        found = {key: self.models.get(key) for key in keys.values()}
+        missing = [key for key, model in found.items() if model is None]
+        known, earliest = None, first
         if missing:
             begin = min(np.datetime64(key.trained_from, "D") for key in missing)
             earliest = max(0, min(first, int((begin - history.days[0]).astype(np.int64))))
-        known = features(history, earliest)
-        found = {key: model for key in keys.values() if (model := self.models.get(key)) is not None}
-        part = history.between(earliest, len(history.days) - 1)
-        found |= {model.key: model for model in self._train(part, known, missing) if model is not None}
-        boosters = {place: found[key].booster for place, key in keys.items() if key in found}
-        return self._predict(known, first - earliest, refits, wanted, boosters)
+            known = features(history, earliest)
+            part = history.between(earliest, len(history.days) - 1)
+            found |= dict(zip(missing, self._train(part, known, missing), strict=True))
+        models = {place: model for place, key in keys.items() if (model := found[key]) is not None}
+        return models, known, earliest
 
     def _keys(self, history: History, refits: IntArray, wanted: Sequence[Target]) -> dict[tuple[int, Target], ModelKey]:
         """The key of every model that is needed."""
@@ -187,18 +220,21 @@ class GlobalModel:
 
 
 def fingerprint(history: History) -> str:
-    """sha256 of a history's content; pools without any observation in it do not count."""
-    names = sorted(history.series)
-    seen = np.zeros(len(history.ids), dtype=bool)
-    for name in names:
-        seen |= np.isfinite(history.series[name]).any(axis=0)
+    """sha256 of a history's content.
+
+    Pools, series and market series without any observation in it do not count: they decide no training row, and a run
+    over more days knows of ones that were first seen later.
+    """
+    observed = {name: np.isfinite(values).any(axis=0) for name, values in history.series.items()}
+    names = sorted(name for name, pools in observed.items() if pools.any())
+    seen = np.any([observed[name] for name in names], axis=0) if names else np.zeros(len(history.ids), dtype=bool)
     digest = hashlib.sha256(repr((str(history.days[:1]), len(history.days), names)).encode())
     digest.update(repr(history.ids[seen].tolist()).encode())
     for name in names:
         digest.update(_bytes(history.series[name][:, seen]))
     for name in sorted(history.labels):
         digest.update(repr((name, history.labels[name][seen].tolist())).encode())
-    for name in sorted(history.market):
+    for name in sorted(name for name, values in history.market.items() if np.isfinite(values).any()):
         digest.update(name.encode() + _bytes(history.market[name]))
     return digest.hexdigest()
 

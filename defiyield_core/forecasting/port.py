@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from defiyield_core.calendar import DayArray
 from defiyield_core.panel import ObjectArray
 from defiyield_core.parameters import Parameters
 from defiyield_core.units import FloatArray
+
+if TYPE_CHECKING:
+    from defiyield_core.forecasting.store import StoredModel
 
 APY, TVL, GAS = "apy", "tvl_usd", "gas_price_gwei"
 """Series that may be forecast."""
@@ -134,6 +137,16 @@ class WalkForecaster(Protocol):
 
     def walk(self, history: History, first: int, horizons: Sequence[int]) -> DayForecasts:
         """The answer of `forecast_days`."""
+        ...
+
+
+@runtime_checkable
+class TrainedForecaster(Protocol):
+    """A forecaster whose answers come from models that are trained and kept (see `store`)."""
+
+    def models_used(self, history: History, first: int, horizons: Sequence[int]) -> list[tuple[int, StoredModel]]:
+        """Day number (since 1970-01-01) and model behind every point, from position `first` on; trains what is
+        missing."""
         ...
 
 

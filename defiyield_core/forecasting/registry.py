@@ -66,6 +66,10 @@ FORECASTERS: dict[str, Callable[[], Forecaster]] = {
 }
 
 
+DEFAULT = "combination"
+"""The model that portfolios use unless told otherwise; chosen on 2024-09..2024-11, before the test span."""
+
+
 @cache
 def find_forecaster(name: str) -> Forecaster:
     """The forecaster by that name.
@@ -90,3 +94,12 @@ def with_store(forecaster: Forecaster, root: Path) -> Forecaster:
         lasting = ModelStore(root, forecaster.engine)
         return replace(forecaster, models=Layered(MemoryModels(), lasting))
     return forecaster
+
+
+def prune_models(root: Path, keep: int) -> int:
+    """Remove all but the `keep` last used models of each engine under a directory; the number removed."""
+    from defiyield_core.forecasting.boosting import LightGBM, XGBoost
+    from defiyield_core.forecasting.store import ModelStore
+
+    engines = [engine for engine in (LightGBM(), XGBoost()) if (root / engine.name).is_dir()]
+    return sum(ModelStore(root, engine).prune(keep) for engine in engines)

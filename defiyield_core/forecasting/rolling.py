@@ -60,6 +60,16 @@ def discounted_mean(values: FloatArray, keep: float, days: int) -> FloatArray:
     return divided(*discounted_sums(values, keep, days))
 
 
+def over_pools(values: FloatArray) -> FloatArray:
+    """(n_days, 1) sum over the pools, one after the other: a pool that adds 0 changes no bit of it.
+
+    numpy's own sum groups its terms by their number, so that a pool which begins later would change the past.
+    """
+    if not values.shape[1]:
+        return np.zeros((len(values), 1))
+    return np.cumsum(values, axis=1)[:, -1:]
+
+
 def mean_ahead(values: FloatArray, days: int) -> FloatArray:
     """(n_days, n) mean over the next `days` days; NaN where fewer than half are observed or some are not over yet."""
     total, count = np.zeros_like(values), np.zeros_like(values)

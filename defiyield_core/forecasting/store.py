@@ -1,6 +1,6 @@
 """The model store: trained models in their library's text format, each beside a manifest that says what it is.
 
-Belongs here: writing, finding and refusing models; the cache of a run. Does not belong here: training.
+Belongs here: writing, finding, refusing and pruning models; the cache of a run. Does not belong here: training.
 
     ROOT/<forecaster>/<trained_through>/<point>_<horizon>d_<fingerprint>/manifest.json, model.txt or model.json
 
@@ -11,19 +11,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from uuid import uuid4
 
-from defiyield_core.errors import DataError
+from defiyield_core.errors import ConfigurationError, DataError
 from defiyield_core.forecasting.boosting import Booster, Engine
+from defiyield_core.forecasting.port import History
 
 _MANIFEST = "manifest.json"
+_ATTEMPTS = 5
+"""Another process may take a model away, or put the same one, between two steps of this one."""
+_DRAFT_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -68,10 +76,23 @@ class Models(Protocol):
         ...
 
 
+@runtime_checkable
+class UsesModels(Protocol):
+    """A forecaster with trained models behind its forecasts."""
+
+    def models_used(self, history: History, first: int, horizons: Sequence[int]) -> list[tuple[int, StoredModel]]:
+        """Day number (since 1970-01-01) and model behind each forecast made at the end of a day.
+
+        One entry per day from position `first` on and per point and horizon that has a model of its own; models that
+        are not stored yet are trained.
+        """
+        ...
+
+
 class MemoryModels:
     """The newest models of this process."""
 
-    def __init__(self, limit: int = 400) -> None:
+    def __init__(self, limit: int = 600) -> None:
         self._models: OrderedDict[ModelKey, StoredModel] = OrderedDict()
         self._limit = limit
         self._lock = threading.Lock()
@@ -108,25 +129,61 @@ class ModelStore:
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
         }
         place = self._place(model.key)
-        draft = place.with_name(f".{place.name}-{uuid4().hex}")
+        draft = _aside(place)
         draft.mkdir(parents=True)
         (draft / file).write_text(text, encoding="utf-8")
         (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
-        if place.exists():
-            for name in (file, _MANIFEST):
-                (draft / name).replace(place / name)
-            draft.rmdir()
-        else:
-            draft.rename(place)
+        for _ in range(_ATTEMPTS):
+            try:
+                draft.rename(place)
+                return
+            except OSError:
+                _remove(place)
+        _remove(draft)
+        raise DataError(f"{place}: cannot be written; is another file in its place?")
 
     def get(self, key: ModelKey) -> StoredModel | None:
-        """The model of exactly this key; None when it is not stored.
+        """The model of exactly this key; None when it is not stored. What is returned counts as used now.
 
         Raises:
             DataError: it is stored, but its file, feature list or manifest is not what it should be.
         """
         place = self._place(key)
-        return self.load(place, key.features) if (place / _MANIFEST).is_file() else None
+        for attempt in range(_ATTEMPTS):
+            if not (place / _MANIFEST).is_file():
+                break
+            try:
+                model = self.load(place, key.features)
+            except DataError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                continue
+            with suppress(OSError):
+                os.utime(place / _MANIFEST)
+            return model
+        return None
+
+    def prune(self, keep: int) -> int:
+        """Remove all but the `keep` last used models of the engine, and drafts that a dead process left a day ago.
+
+        Other processes may read and write meanwhile: a model is moved aside whole before its files go, and one that is
+        missed is trained again.
+
+        Returns:
+            The number of models removed.
+
+        Raises:
+            ConfigurationError: `keep` is negative.
+        """
+        if keep < 0:
+            raise ConfigurationError(f"cannot keep {keep} models: give 0 or more")
+        folder = self.root / self.engine.name
+        for draft in folder.glob(f"*/.*-{'?' * 32}"):
+            if _used_at(draft) < time.time() - _DRAFT_SECONDS:
+                shutil.rmtree(draft, ignore_errors=True)
+        places = [path.parent for path in folder.glob(f"*/*/{_MANIFEST}") if not path.parent.name.startswith(".")]
+        last_used = sorted(places, key=lambda place: (_used_at(place / _MANIFEST), str(place)), reverse=True)
+        return sum(_remove(place) for place in last_used[keep:])
 
     def latest(
         self, name: str, point: str, horizon_days: int, day: date, features: tuple[str, ...]
@@ -196,6 +253,30 @@ class Layered:
         """Keep it in both."""
         self.lasting.put(model)
         self.fast.put(model)
+
+
+def _aside(place: Path) -> Path:
+    """A hidden neighbour that nobody else has."""
+    return place.with_name(f".{place.name}-{uuid4().hex}")
+
+
+def _remove(place: Path) -> bool:
+    """Take a directory away whole; False when it is not there."""
+    gone = _aside(place)
+    try:
+        place.rename(gone)
+    except OSError:
+        return False
+    shutil.rmtree(gone, ignore_errors=True)
+    return True
+
+
+def _used_at(path: Path) -> float:
+    """Seconds since 1970; 0 for what another process has just removed."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _key_json(key: ModelKey) -> dict[str, Any]:

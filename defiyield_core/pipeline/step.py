@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 import pandas as pd
 
-from defiyield_core.calendar import Window
+from defiyield_core.calendar import Window, utc_now
 from defiyield_core.parameters import Parameters
 from defiyield_core.portfolio.spec import load_portfolios
 from defiyield_core.settings import Settings
@@ -25,12 +26,16 @@ class StepContext:
 
     Attributes:
         also: parameters in use besides those of the portfolio files (a backtest with overrides).
+        yardsticks: forecast more than the portfolios use: every horizon, the baselines, and bounds.
+        now: the present, naive UTC.
     """
 
     warehouse: Warehouse
     source: Source
     settings: Settings
     also: tuple[Parameters, ...] = ()
+    yardsticks: bool = True
+    now: Callable[[], datetime] = utc_now
 
     def parameters_in_use(self) -> list[Parameters]:
         """Of every portfolio file, and `also`: what forecasts, rulesets and chains must be computed for."""

@@ -49,7 +49,9 @@ def read_observations(context: StepContext, window: Window, days_before: int | N
     """APY and TVL of pools over the window and the days before it (None: since the first stored day)."""
     span = since(window, days_before)
     history = context.warehouse.read("raw_defillama_pool_history", span, columns=_CHART_OBSERVATION)
-    snapshots = context.warehouse.read("raw_defillama_pools", span, columns=_SNAPSHOT_OBSERVATION)
+    snapshots = context.warehouse.read(
+        "raw_defillama_pools", span, scope={"stablecoin": True}, columns=_SNAPSHOT_OBSERVATION
+    )
     first = window.start if days_before is None else span.start
     for frame in (history, snapshots):
         if days_before is None and len(frame):
@@ -152,11 +154,14 @@ def _step(
 
 
 UNIVERSE_STEPS: tuple[Step, ...] = (
-    _step(
+    Step(
         "token_lists",
+        "ingest",  # before the raw tables: the lists say which tokens need prices
+        "universe",
         "The approved tokens, blacklisted tokens and approved protocols; filled from the shipped lists when empty.",
+        (),
+        tuple(spec.table for spec in LIST_KINDS.values()),
         _token_lists,
-        writes=[spec.table for spec in LIST_KINDS.values()],
     ),
     _step(
         "pools",

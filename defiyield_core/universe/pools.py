@@ -65,7 +65,7 @@ def stablecoin_pools(
             "pool_id": chosen["pool_id"],
             "protocol": stable["project"].to_numpy()[source],
             **taken,
-            "tokens": _token_lists(stable, names or {})[source],
+            "tokens": token_lists(stable, names or {})[source],
             "first_day": first_seen.reindex(chosen["pool_id"]).to_numpy(),
         }
     )
@@ -89,9 +89,13 @@ def approved_names(approved: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _token_lists(stable: pd.DataFrame, names: Mapping[str, str]) -> np.ndarray:
-    """The JSON list of tokens of each row; worked out once per distinct description."""
-    parts = [stable[name].fillna("").to_numpy() for name in ("underlying_tokens", "symbol", "chain")]
+def token_lists(snapshots: pd.DataFrame, names: Mapping[str, str]) -> np.ndarray:
+    """The JSON list of tokens of each row; worked out once per distinct description.
+
+    Args:
+        snapshots: has `underlying_tokens`, `symbol` and `chain`. names: see `stablecoin_pools`.
+    """
+    parts = [snapshots[name].fillna("").to_numpy() for name in ("underlying_tokens", "symbol", "chain")]
     described = pd.MultiIndex.from_arrays(parts)
     if not len(described):
         return np.empty(0, dtype=object)

@@ -64,7 +64,7 @@ class DuckDBWarehouse:
         table: str,
         window: Window | None = None,
         *,
-        scope: Mapping[str, str] | None = None,
+        scope: Mapping[str, str | bool] | None = None,
         columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """See `Warehouse.read`."""

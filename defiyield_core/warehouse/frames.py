@@ -47,7 +47,7 @@ class Selection:
     table: Table
     columns: tuple[Column, ...]
     window: Window | None
-    scope: Mapping[str, str]
+    scope: Mapping[str, str | bool]
 
 
 def check_write(write: TableWrite) -> CheckedWrite:
@@ -81,12 +81,13 @@ def check_write(write: TableWrite) -> CheckedWrite:
 
 
 def select(
-    name: str, window: Window | None, scope: Mapping[str, str] | None, columns: Sequence[str] | None
+    name: str, window: Window | None, scope: Mapping[str, str | bool] | None, columns: Sequence[str] | None
 ) -> Selection:
     """What a read asks for.
 
     Raises:
-        WarehouseError: an unknown or repeated column, a scope that is no text column, a window where there is none.
+        WarehouseError: an unknown or repeated column, a scope of another type than text or boolean, a window where
+            there is none.
     """
     table = contract(name)
     _check_window(table, window, needed=False)
@@ -96,8 +97,8 @@ def select(
         known = ", ".join(table.column_names)
         raise WarehouseError(f"{name}: cannot read columns {list(wanted)}: each once, and out of {known}")
     for key in scope or {}:
-        if key not in table.column_names or table.column(key).type != "text":
-            raise WarehouseError(f"{name}: cannot filter by '{key}': a scope names text columns of the table")
+        if key not in table.column_names or table.column(key).type not in ("text", "boolean"):
+            raise WarehouseError(f"{name}: cannot filter by '{key}': a scope names text or boolean columns")
     return Selection(table, tuple(table.column(column) for column in wanted), window, dict(scope or {}))
 
 

@@ -35,7 +35,7 @@ class MemoryWarehouse:
         table: str,
         window: Window | None = None,
         *,
-        scope: Mapping[str, str] | None = None,
+        scope: Mapping[str, str | bool] | None = None,
         columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """See `Warehouse.read`."""
@@ -69,7 +69,7 @@ class MemoryWarehouse:
 
 
 def _inside(
-    table: Table, frame: pd.DataFrame, window: Window | None, scope: Mapping[str, str]
+    table: Table, frame: pd.DataFrame, window: Window | None, scope: Mapping[str, str | bool]
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     inside = np.ones(len(frame), dtype=bool)
     if window is not None and table.window is not None:

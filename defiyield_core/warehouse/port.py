@@ -45,10 +45,10 @@ class Warehouse(Protocol):
         table: str,
         window: Window | None = None,
         *,
-        scope: Mapping[str, str] | None = None,
+        scope: Mapping[str, str | bool] | None = None,
         columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """Rows of the window (all rows when None), filtered by exact values of columns in `scope`."""
+        """Rows of the window (all rows when None), filtered by exact values of text or boolean columns in `scope`."""
         ...
 
     def replace(self, writes: Sequence[TableWrite]) -> None:

@@ -75,7 +75,7 @@ class PostgresWarehouse:
         table: str,
         window: Window | None = None,
         *,
-        scope: Mapping[str, str] | None = None,
+        scope: Mapping[str, str | bool] | None = None,
         columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """See `Warehouse.read`."""

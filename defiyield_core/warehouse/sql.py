@@ -14,13 +14,13 @@ from defiyield_core.contracts.schema import Table
 from defiyield_core.errors import WarehouseError
 from defiyield_core.warehouse.frames import Selection, select
 
-Statement = tuple[str, list[str | date]]
+Statement = tuple[str, list[str | bool | date]]
 
 
-def where(table: Table, window: Window | None, scope: Mapping[str, str], mark: str) -> Statement:
+def where(table: Table, window: Window | None, scope: Mapping[str, str | bool], mark: str) -> Statement:
     """The condition on window and scope (with its leading `where`, empty when all rows are meant) and its values."""
     conditions: list[str] = []
-    values: list[str | date] = []
+    values: list[str | bool | date] = []
     if window is not None:
         conditions.append(f"{table.window} between {mark} and {mark}")
         values += [window.start, window.end]

@@ -5,13 +5,16 @@ computes (see `defiyield_core.pipeline`).
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
-from defiyield_core.pipeline.step import Step, StepResult, execute
-from defiyield_dagster.metadata import markdown_table, numbers, rows_by_day, table_metadata
+from defiyield_core.calendar import Window
+from defiyield_core.pipeline.step import Step, StepContext, StepResult, execute
+from defiyield_dagster.metadata import markdown_table, numbers, picture, rows_by_day, table_metadata
 from defiyield_dagster.partitions import window_of
+from defiyield_dagster.pictures import PICTURES
 from defiyield_dagster.profiles import Profile
 from defiyield_dagster.progress import Finished, announce
 from defiyield_dagster.resources import DeploymentResource
@@ -45,10 +48,11 @@ def step_asset(
     def materialise(context: dg.AssetExecutionContext, deployment: DeploymentResource) -> None:
         keys = context.partition_keys
         begun = time.perf_counter()
-        result = execute(step, deployment.context(), window_of(keys[0], keys[-1]))
+        core, window = deployment.context(), window_of(keys[0], keys[-1])
+        result = execute(step, core, window)
         for warning in result.warnings:
             context.log.warning(warning)
-        _describe(context, result)
+        _describe(context, result, _pictures(context, step, core, window))
         written = sum(len(write.frame) for write in result.writes)
         announce(Finished(step.name, time.perf_counter() - begun, written))
 
@@ -66,7 +70,21 @@ def _retries(step: Step, profile: Profile) -> dg.RetryPolicy | None:
     return dg.RetryPolicy(max_retries=profile.ingest_retries, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 
 
-def _describe(context: dg.AssetExecutionContext, result: StepResult) -> None:
+def _pictures(
+    context: dg.AssetExecutionContext, step: Step, core: StepContext, window: Window
+) -> dict[str, dg.MetadataValue]:
+    """The step's pictures; rows that are stored never fail because they cannot be drawn."""
+    draw = PICTURES.get(step.name)
+    if draw is None:
+        return {}
+    try:
+        return {name: picture(name, figure) for name, figure in draw(core, window)}
+    except Exception as error:
+        context.log.warning(f"no pictures of {step.name}: {type(error).__name__}: {error}")
+        return {}
+
+
+def _describe(context: dg.AssetExecutionContext, result: StepResult, pictures: Mapping[str, dg.MetadataValue]) -> None:
     """Rows of each day on its own partition; everything about the whole run on the last one only."""
     keys = context.partition_keys
     by_day: dict[str, int] = {}
@@ -78,6 +96,7 @@ def _describe(context: dg.AssetExecutionContext, result: StepResult) -> None:
         last["warnings"] = dg.MetadataValue.md("\n".join(f"- {warning}" for warning in result.warnings))
     if result.preview is not None and len(result.preview):
         last["preview"] = markdown_table(result.preview)
+    last |= pictures
     if len(keys) > 1:
         last["days_of_the_run"] = len(keys)
     for key in keys:

@@ -83,6 +83,16 @@ def test_only_the_scope_is_replaced(warehouse: Warehouse, make_rows: MakeRows) -
     )
 
 
+def test_a_read_may_be_filtered_by_a_boolean(warehouse: Warehouse, make_rows: MakeRows) -> None:
+    parts = [make_rows("eligible_pools", D1, ruleset=f"{flag}", depositable=flag) for flag in (True, False)]
+    warehouse.replace([TableWrite("eligible_pools", pd.concat(parts), Window(D1, D1))])
+    for flag, part in zip((True, False), parts, strict=True):
+        found = warehouse.read("eligible_pools", scope={"depositable": flag})
+        assert_same(found, stored(part, "eligible_pools"))
+    with pytest.raises(WarehouseError, match="text or boolean"):
+        warehouse.read(PRICES, scope={"close_usd": "1"})
+
+
 def test_a_key_column_may_narrow_a_write(warehouse: Warehouse, make_rows: MakeRows) -> None:
     window = Window(D1, D1)
     frames = {name: make_rows("eligible_pools", D1, ruleset=name) for name in ("strict", "loose")}

@@ -54,7 +54,7 @@ HELD = POOLS[:3]
 
 def fill(warehouse: Warehouse) -> None:
     """Write everything in one transaction."""
-    frames = {**_market(), **_portfolios()}
+    frames = {**_market(), **_quality(), **_portfolios()}
     writes = []
     for name, rows in frames.items():
         for scope, part in _by_scope(name, pd.DataFrame(rows)):
@@ -102,6 +102,35 @@ def _market() -> dict[str, list[dict[str, Any]]]:
                 if not (ruleset == RULESETS[1] and pool is POOLS[1]):
                     rows["eligible_pools"].append(key | {"ruleset": ruleset} | judged)
     return rows
+
+
+def _quality() -> dict[str, list[dict[str, Any]]]:
+    """Scores of two models, and the cards of every day that follow from them. `ewma` is the better one for the APY."""
+    from defiyield_core.forecasting.matured_card import card_rows
+
+    random = np.random.default_rng(13)
+    rows: list[dict[str, Any]] = []
+    for day, today in enumerate(WINDOW):
+        for target, size, names in (
+            ("apy", 0.05, [pool.id for pool in POOLS]),
+            ("mean_apy", 0.05, [pool.id for pool in POOLS]),
+            ("tvl", 1e7 / 3, [pool.id for pool in POOLS]),
+            ("gas", 11.1, ["gas"]),
+        ):
+            for name in names:
+                for horizon in (1, 7):
+                    actual = size * (1 + 0.2 * random.standard_normal())
+                    key = {"date": today, "target": target, "pool_id": name, "horizon_days": horizon}
+                    key |= {"origin": today - timedelta(days=horizon), "actual": actual, "naive_scale": 0.1 * size}
+                    for model in ("ewma", "persistence"):
+                        spread = size * (0.02 if model == "ewma" and "apy" in target else 0.1)
+                        point = actual + spread * random.standard_normal()
+                        if day >= horizon:
+                            bounds = {"lower": point - spread, "upper": point + spread}
+                            rows.append(key | {"model": model, "forecast": point} | bounds)
+    scores = pd.DataFrame(rows).assign(date=lambda made: pd.to_datetime(made["date"]))
+    cards = card_rows(scores, WINDOW)
+    return {"forecast_scores": rows, "forecast_scorecard": [dict(row) for _, row in cards.iterrows()]}
 
 
 def _description(pool: Pool) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped
 
 def corrupt(deployment: Deployment, statement: str) -> Callable[[], None]:
     """Change rows behind the warehouse's back, as a person with a SQL prompt would; what puts them back."""
-    table = statement.split()[1]
+    table = statement.removeprefix("delete from ").removeprefix("update ").split()[0]
     with duckdb.connect(deployment.settings.warehouse.removeprefix("duckdb:")) as connection:
         connection.execute(f"create or replace table _kept as select * from {table}")
         connection.execute(statement)
@@ -59,7 +59,8 @@ def checks_of(deployment: Deployment, key: str, window: Window | None) -> dict[s
 
 
 def test_clean_rows_pass_every_blocking_check(filled: Deployment) -> None:
-    for key in ("raw_pools", "pool_forecasts", "live/ledger"):
+    forecasts = ("pool_forecasts", "gas_forecasts", "forecast_models", "forecast_scores", "forecast_scorecard")
+    for key in ("raw_pools", *forecasts, "live/ledger"):
         for name, found in checks_of(filled, key, filled.days).items():
             assert found.passed or name in ("plausible", "outcome"), found
 
@@ -73,7 +74,31 @@ def test_clean_rows_pass_every_blocking_check(filled: Deployment) -> None:
             f"update raw_defillama_pools set valid_at = timestamp '{day(2)} 00:00:00' where date = '{day(1)}'",
             "look_ahead",
         ),
-        ("pool_forecasts", "contract", f"update pool_forecasts set apy = 'inf' where date = '{day(2)}'", "finite"),
+        ("pool_forecasts", "contract", f"update pool_forecasts set apy_at = 'inf' where date = '{day(2)}'", "finite"),
+        (
+            "pool_forecasts",
+            "contract",
+            f"update pool_forecasts set apy = apy_upper + 0.01 where date = '{day(1)}' and model = 'ewma'",
+            f"{day(1)}: pool_forecasts.apy lies outside of apy_lower and apy_upper",
+        ),
+        (
+            "gas_forecasts",
+            "contract",
+            f"update gas_forecasts set lower_gwei = gas_price_gwei + 1 where date = '{day(2)}' and model = 'ewma'",
+            f"{day(2)}: gas_forecasts.gas_price_gwei lies outside",
+        ),
+        (
+            "forecast_scores",
+            "contract",
+            f"update forecast_scores set origin = date where date = '{day(2)}'",
+            f"{day(2)}: forecast_scores.date is not the origin plus the horizon",
+        ),
+        (
+            "forecast_models",
+            "contract",
+            f"update forecast_models set trained_through = date + 1 where date = '{day(1)}'",
+            f"{day(1)}: forecast_models.trained_through is after the day of the forecast",
+        ),
         (
             "live/ledger",
             "books",
@@ -99,6 +124,52 @@ def test_a_corrupted_row_fails_its_check(filled: Deployment, key: str, check: st
     finally:
         restore()
     assert checks_of(filled, key, filled.days)[check].passed
+
+
+@pytest.mark.parametrize(
+    ("key", "statement", "said"),
+    [
+        (
+            "pool_forecasts",
+            f"update pool_forecasts set apy = 0.05, tvl_usd = 3e7 where date = '{day(1)}' and model = 'combination'",
+            f"{day(1)}: combination forecasts the same of ",
+        ),
+        (
+            "pool_forecasts",
+            f"update pool_forecasts set tvl_usd = 1000 * tvl_usd where date = '{day(2)}' and model = 'ewma'",
+            " with a forecast TVL far from its 60 days",
+        ),
+        (
+            "pool_forecasts",
+            f"delete from pool_forecasts where date = '{day(1)}'",
+            f"{day(1)}: pool_forecasts has no rows",
+        ),
+        (
+            "forecast_models",
+            f"update forecast_models set trained_through = date - 15 where date = '{day(1)}'",
+            "has learnt nothing for 15 days",
+        ),
+        (
+            "forecast_scores",
+            f"delete from forecast_scores where date = '{day(2)}'",
+            f"{day(2)}: forecasts matured, and forecast_scores has no rows",
+        ),
+        (
+            "forecast_scorecard",
+            f"update forecast_scorecard set recent_coverage = 0.5, pairs = 5000 where date = '{day(2)}'",
+            f"{day(2)}: combination apy 1 d: bounds of 80 % held 50.0% of the outcomes of 28 days",
+        ),
+    ],
+)
+def test_an_odd_forecast_is_a_warning(filled: Deployment, key: str, statement: str, said: str) -> None:
+    assert checks_of(filled, key, filled.days)["plausible"].passed
+    restore = corrupt(filled, statement)
+    try:
+        found = checks_of(filled, key, filled.days)["plausible"]
+        assert not found.passed and found.severity == dg.AssetCheckSeverity.WARN
+        assert said in str(found.metadata["findings"].value)
+    finally:
+        restore()
 
 
 def test_failing_days_are_named_and_other_days_are_not_looked_at(filled: Deployment) -> None:

@@ -32,6 +32,11 @@ def test_a_range_in_one_run_gives_the_rows_of_its_days_run_one_by_one(
         record = instance.get_latest_materialization_event(dg.AssetKey(["live", "state"]))
         assert record is not None and record.asset_materialization is not None
         metadata = record.asset_materialization.metadata
+        for step, name in (("pool_forecasts", "apy_fans"), ("forecast_scorecard", "apy_quality")):
+            event = instance.get_latest_materialization_event(dg.AssetKey([step]))
+            assert event is not None and event.asset_materialization is not None
+            assert event.asset_materialization.partition == str(day(2))
+            assert "data:image/png;base64," in str(event.asset_materialization.metadata[name].value)
     daily = whole.warehouse.read("portfolio_daily", Window(day(2), day(2)), scope={"portfolio": "live"})
     assert metadata["nav_usd"].value == daily["aum_close_usd"].iloc[0]
     assert "data:image/png;base64," in str(metadata["nav"].value)

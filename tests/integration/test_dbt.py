@@ -36,6 +36,7 @@ ORDER = {
     "mart_portfolio_performance": "portfolio, date",
     "mart_exposures": "portfolio, date, dimension, member",
     "mart_costs": "portfolio, month",
+    "mart_forecast_quality": "target, horizon_days, model",
 }
 TYPES = {
     "text": {"VARCHAR", "text"},
@@ -74,6 +75,14 @@ BREAKS = {
             "mart_exposures_sum_to_nav",
             "mart_costs_follow_the_plan",
         },
+    ),
+    "a score is lost and another one changed": (
+        """
+        delete from forecast_scores where target = 'apy' and model = 'ewma' and date = '2025-02-10';
+        update forecast_scores set actual = actual + 0.01
+        where target = 'gas' and model = 'ewma' and horizon_days = 1 and date = '2025-02-10'
+        """,
+        {"mart_forecast_quality_follows_scores"},
     ),
 }
 
@@ -225,6 +234,18 @@ class TestMarts:
         assert row["cost_usd"] == pytest.approx(paid, abs=1e-8)
         assert row["cost_share_of_aum"] == pytest.approx(paid / january["aum_close_usd"].mean(), rel=1e-9)
         assert row["cost_share_of_accrual"] == pytest.approx(paid / january["accrual_usd"].sum(), rel=1e-9)
+
+    def test_forecast_quality_is_the_newest_card_of_each_model(self, urls, runs):
+        quality = mart(urls["duckdb"], "mart_forecast_quality")
+        cards = open_warehouse(urls["duckdb"]).read("forecast_scorecard")
+        key = ["target", "horizon_days", "model"]
+        last = cards.sort_values("date").groupby(key).tail(1).sort_values(key, ignore_index=True)
+        assert set(quality["target"]) == {"apy", "mean_apy", "tvl", "gas"}
+        for name in ("pairs", "mae", "skill", "skill_low", "coverage", "recent_relative_mae"):
+            np.testing.assert_array_equal(quality[name].astype(float), last[name].astype(float), err_msg=name)
+        assert (quality["beats_persistence"] == (quality["skill_low"].astype(float) > 0)).all()
+        assert quality["beats_persistence"].any() and not quality["beats_persistence"].all()
+        assert quality["is_current"].all()
 
     def test_the_leaderboard_ranks_by_what_is_left_after_a_deviation(self, urls, runs):
         board = mart(urls["duckdb"], "mart_pool_leaderboard")

@@ -56,6 +56,38 @@
     where coalesce(abs(coalesce(value, 0) - total) > {{ tolerance }}, true)
 {% endtest %}
 
+{% test cards_follow_scores(model, days=182) %}
+    -- A card counts the scores of its days, and its error is their mean: added up here from the scores themselves.
+    with added as (
+        select
+            cards.target,
+            cards.model,
+            cards.horizon_days,
+            count(scores.error) as pairs,
+            {{ as_double('sum(' ~ exact('abs(scores.error)', 12) ~ ')') }} / nullif(count(scores.error), 0) as mae
+        from {{ model }} as cards
+        left join {{ ref('stg_forecast_scores') }} as scores
+            on
+                cards.target = scores.target
+                and cards.model = scores.model
+                and cards.horizon_days = scores.horizon_days
+                and scores.date <= cards.date
+                and scores.date > cards.date - {{ days }}
+        group by cards.target, cards.model, cards.horizon_days
+    )
+
+    select cards.target, cards.model, cards.horizon_days, cards.pairs, added.pairs as scored, cards.mae, added.mae as added
+    from {{ model }} as cards
+    inner join added
+        on
+            cards.target = added.target
+            and cards.model = added.model
+            and cards.horizon_days = added.horizon_days
+    where
+        cards.pairs <> added.pairs
+        or coalesce(abs(cards.mae - added.mae) > 0.000000001 * (1 + added.mae), true)
+{% endtest %}
+
 {% test costs_follow_the_plan(model, tolerance=0.000001) %}
     -- A month's booked costs are those of the planned transactions of its days.
     with planned as (

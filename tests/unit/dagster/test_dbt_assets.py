@@ -18,7 +18,13 @@ from defiyield_dagster.dbt_runner import dbt_environment, run_dbt
 
 WRITERS: dict[str, dg.AssetKey | list[dg.AssetKey]] = {name: dg.AssetKey([name]) for name in TABLES}
 WRITERS["portfolio_daily"] = [dg.AssetKey(["baseline", "ledger"]), dg.AssetKey(["live", "ledger"])]
-MARTS = {"mart_pool_leaderboard", "mart_portfolio_performance", "mart_exposures", "mart_costs"}
+MARTS = {
+    "mart_pool_leaderboard",
+    "mart_portfolio_performance",
+    "mart_exposures",
+    "mart_costs",
+    "mart_forecast_quality",
+}
 
 
 @pytest.fixture(scope="module")

@@ -56,8 +56,8 @@ def contents(folder: Path) -> dict[str, list[list[object]]]:
         text = re.sub(
             r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", lambda m: runs.setdefault(m[0], f"run{len(runs)}"), value
         )
-        text = re.sub(r"\d+\.\d+(e-?\d+)?|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", "TIME", text)
         text = re.sub(r"\b\d+(\.\d+)?m?s\b|\b[0-9a-f]{64}\b|\"pid\": \d+|pid: \d+", "X", text)
+        text = re.sub(r"\d+\.\d+(e-?\d+)?|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", "TIME", text)
         text = re.sub(r'"log_key": "\w+"', "X", text)
         return text.replace(str(folder), "FOLDER")
 

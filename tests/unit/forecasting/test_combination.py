@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from defiyield_core.forecasting.baselines import Median, Persistence
-from defiyield_core.forecasting.combination import BURN_DAYS, Combination, _Record
+from defiyield_core.forecasting.combination import _BASELINES, BURN_DAYS, Combination, _Record
 from defiyield_core.forecasting.port import APY, APY_AT, DayForecasts, History, WalkedDay, forecast_days
 from tests.unit.forecasting.small import market
 
@@ -129,3 +129,109 @@ def test_a_horizon_beyond_the_burn_still_has_a_forecast() -> None:
     oracle = Oracle(history.series["apy"], np.zeros((220, 8)))
     answers = forecast_days(Combination(oracle), history, 219, (BURN_DAYS + 5,))
     assert np.isfinite(answers[BURN_DAYS + 5][APY]).all()
+
+
+def harmed(size: float, noise: float) -> tuple[History, Combination]:
+    """Eight steady pools; the member is right but for pools 6 and 7, which it misses by about `size`."""
+    history = steady()
+    error = np.zeros((220, 8))
+    error[:, 6:] = size + noise * np.random.default_rng(2).standard_normal((220, 2))
+    return history, Combination(Oracle(history.series["apy"], error))
+
+
+def test_a_pool_whose_skill_is_negative_is_on_its_best_baseline() -> None:
+    history, combination = harmed(0.03, 0.005)
+    apy = history.series["apy"]
+    for horizon in (1, 7):
+        found = forecast_days(combination, history, 200, (horizon,))[horizon]
+        fallen = combination.on_fallback(history, 200, (horizon,))[horizon]
+        record = _Record(apy, (110, 200), APY_AT, horizon, Persistence().levels(apy, 110), 1e-5)
+        levels = [baseline.levels(apy, 110) for baseline in _BASELINES]
+        scores = np.stack([record.score(level) for level in levels])
+        best = np.take_along_axis(np.stack(levels)[:, 90:], scores.argmin(axis=0)[None], axis=0)[0]
+        assert fallen[APY_AT][:, 6:].all() and not fallen[APY_AT][:, :6].any()
+        np.testing.assert_array_equal(found[APY_AT][:, 6:], best[:, 6:])
+        assert (found[APY_AT][:, :6] != best[:, :6]).all()
+
+
+def test_a_fallen_pool_returns_to_the_model_when_that_is_right_again() -> None:
+    history = steady()
+    error = np.zeros((220, 8))
+    error[:130, 7] = 0.03
+    combination = Combination(Oracle(history.series["apy"], error))
+    fallen = combination.on_fallback(history, 100, (1,))[1][APY][:, 7]
+    assert fallen[:30].all() and not fallen[-20:].any()
+
+
+def test_a_pool_within_the_doubt_stays_with_the_model() -> None:
+    history, combination = harmed(0.0, 0.014)
+    answers = forecast_days(combination, history, 200, (1,))[1][APY]
+    levels = np.stack([baseline.levels(history.series["apy"], 200) for baseline in _BASELINES])
+    assert not (answers == levels).any()
+
+
+def test_the_t_value_of_harm_worked_by_hand() -> None:
+    apy = np.full((12, 1), 0.05)
+    record = _Record(apy, (0, 0), APY_AT, 2, Persistence().levels(apy, 0), 1e-5)
+    told = np.full((12, 1), 0.05)
+    told[::2] = 0.06
+    weights = 0.97 ** np.arange(10)[::-1]
+    misses = np.where(np.arange(10) % 2 == 0, 0.01, 0.0)
+    mean = (weights * misses).sum() / weights.sum()
+    variance = (weights * misses**2).sum() / weights.sum() - mean**2
+    assert record.harm(told)[-1, 0] == pytest.approx(mean / np.sqrt(variance / (weights.sum() / 2)), rel=1e-9)
+    assert record.harm(told)[3, 0] == -np.inf
+    assert record.harm(apy)[-1, 0] == 0.0
+
+
+def test_the_best_is_the_candidate_with_the_lowest_score_and_the_first_of_equals() -> None:
+    apy = steady(60).series["apy"]
+    persistence = Persistence().levels(apy, 0)
+    record = _Record(apy, (0, 0), APY_AT, 1, persistence, 1e-5)
+    centre, far = np.full_like(apy, 0.05), np.full_like(apy, 0.5)
+    assert (record.best([far, persistence, centre])[-1] == 0.05).all()
+    assert (record.best([centre + 0.0, centre])[-1] == centre[-1]).all()
+    np.testing.assert_array_equal(record.best([persistence, far, persistence])[-1], persistence[-1])
+
+
+@pytest.mark.parametrize("age_days", [1, 3, 7, 13])
+def test_a_pool_too_young_for_the_model_is_on_the_baselines(age_days: int) -> None:
+    history = steady()
+    apy = history.series["apy"].copy()
+    apy[:-age_days, 7] = np.nan
+    young = replace(history, series={"apy": apy})
+    combination = Combination(Oracle(history.series["apy"], np.full((220, 8), 0.2)))
+    answers = forecast_days(combination, young, 219, (1, 14))
+    fallen = combination.on_fallback(young, 219, (1, 14))
+    seen = apy[-age_days:, 7]
+    for horizon in (1, 14):
+        for point in (APY, APY_AT):
+            assert fallen[horizon][point][0, 7]
+            assert seen.min() - 1e-12 <= answers[horizon][point][0, 7] <= seen.max() + 1e-12
+
+
+def test_a_pool_with_a_fortnight_of_days_may_be_forecast_by_the_model() -> None:
+    history = steady()
+    apy = history.series["apy"].copy()
+    apy[:-14, 7] = np.nan
+    combination = Combination(Oracle(history.series["apy"], np.zeros((220, 8))))
+    assert not combination.on_fallback(replace(history, series={"apy": apy}), 219, (7,))[7][APY][0, 7]
+
+
+def test_a_dead_pool_has_no_forecast_and_moves_no_other() -> None:
+    history = steady()
+    apy = history.series["apy"].copy()
+    apy[-31:, 7] = np.nan
+    apy[:, 6] = np.nan
+    combination = Combination(Median())
+    answers = forecast_days(combination, replace(history, series={"apy": apy}), 219, (1, 14))
+    without = forecast_days(
+        combination,
+        replace(history, ids=history.ids[[0, 1, 2, 3, 4, 5, 7]], series={"apy": apy[:, [0, 1, 2, 3, 4, 5, 7]]}),
+        219,
+        (1, 14),
+    )
+    for horizon in (1, 14):
+        for point in (APY, APY_AT):
+            assert np.isnan(answers[horizon][point][0, 6:]).all()
+            np.testing.assert_array_equal(answers[horizon][point][0, :6], without[horizon][point][0, :6])

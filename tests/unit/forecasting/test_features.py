@@ -110,3 +110,21 @@ def test_the_worse_token_of_a_pair_is_off_its_peg() -> None:
     known = features(replace(HISTORY, market=prices), DAY)
     pair = HISTORY.labels["token"].tolist().index("DAI-USDC")
     assert column(known, "off_peg")[0, pair] == pytest.approx(-0.03, abs=1e-6)
+
+
+def test_a_series_without_any_observation_is_like_one_that_is_absent() -> None:
+    nothing = np.full(220, np.nan)
+    bare = replace(
+        HISTORY,
+        series={name: HISTORY.series[name] for name in ("apy", "tvl_usd")},
+        market={name: HISTORY.market[name] for name in ("gas_price_gwei", "btc_usd")},
+    )
+    named = replace(
+        bare,
+        series={**bare.series, "apy_base": np.full_like(HISTORY.series["apy"], np.nan)},
+        market={**bare.market, "eth_usd": nothing, "USDC": nothing, "GHO": nothing},
+    )
+    one, other = features(bare, 80), features(named, 80)
+    np.testing.assert_array_equal(one.values.view(np.uint32), other.values.view(np.uint32))
+    for name in ("newest", "smooth", "scale", "seen_days", "known"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)

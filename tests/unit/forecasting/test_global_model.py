@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from defiyield_core.forecasting import rolling
+from defiyield_core.forecasting.baselines import Ewma
 from defiyield_core.forecasting.boosting import LightGBM, XGBoost
 from defiyield_core.forecasting.combination import Combination
 from defiyield_core.forecasting.features import features
-from defiyield_core.forecasting.global_model import GlobalModel, refit_days
+from defiyield_core.forecasting.global_model import FEWEST_ROWS, GlobalModel, fingerprint, refit_days
 from defiyield_core.forecasting.port import Forecaster, History, forecast_days
 from defiyield_core.forecasting.store import MemoryModels
 from tests.unit.forecasting.small import DIES, GAPPED, YOUNG, assert_same, market, quick, scrambled_after
@@ -197,3 +199,76 @@ def test_labels_and_market_may_be_missing(engine: LightGBM | XGBoost) -> None:
     bare = replace(HISTORY, labels={}, market={}, series={name: HISTORY.series[name] for name in ("apy", "tvl_usd")})
     answers = forecast_days(quick(engine), bare, LAST, (7,))[7]["apy"][0]
     assert np.isfinite(np.delete(answers, DIES)).all()
+
+
+def _with_later_ones(history: History, known_from: int) -> History:
+    """The history as a longer run sees it: a pool, a price and a part of the APY that begin at a position."""
+
+    def wider(values: np.ndarray) -> np.ndarray:
+        later = np.where(np.arange(len(values)) < known_from, np.nan, 0.05)
+        return np.column_stack([later, values])
+
+    coin = np.where(np.arange(len(history.days)) < known_from, np.nan, 1.0)
+    series = {name: wider(values) for name, values in history.series.items()}
+    late = np.where(np.isnan(coin)[:, None], np.nan, series["apy"])
+    return replace(
+        history,
+        ids=np.append(["a pool of later"], history.ids).astype(object),
+        series={**series, "apy_late": late},
+        labels={name: np.append(["later"], values).astype(object) for name, values in history.labels.items()},
+        market={**history.market, "GHO": coin},
+    )
+
+
+def test_a_longer_run_finds_the_models_of_a_run_of_one_day() -> None:
+    model, later = quick(), len(HISTORY.days)
+    day = LAST - 10
+    alone = forecast_days(model, HISTORY.up_to(day), day, (1, 7))
+    assert isinstance(model.models, MemoryModels)
+    keys = list(model.models._models)
+    longer = _with_later_ones(market(later), day + 1)
+    together = forecast_days(model, longer.between(0, day + 3), day, (1, 7))
+    assert [key for key in model.models._models if key.trained_through == keys[0].trained_through] == keys
+    for horizon, rows in alone.items():
+        for point, values in rows.items():
+            np.testing.assert_array_equal(values[0], together[horizon][point][0, 1:], err_msg=f"{horizon} {point}")
+
+
+def test_what_is_observed_changes_the_key_and_what_is_not_does_not() -> None:
+    part = HISTORY.between(50, 150)
+    assert fingerprint(_with_later_ones(HISTORY, 151).between(50, 150)) == fingerprint(part)
+    assert fingerprint(_with_later_ones(HISTORY, 150).between(50, 150)) != fingerprint(part)
+    moved = {**part.market, "USDC": part.market["USDC"] + 1e-9}
+    assert fingerprint(replace(part, market=moved)) != fingerprint(part)
+    renamed = {**part.labels, "chain": np.full(len(part.ids), "base", dtype=object)}
+    assert fingerprint(replace(part, labels=renamed)) != fingerprint(part)
+
+
+@pytest.mark.parametrize("make", [quick, lambda: Combination(quick())], ids=["lightgbm", "combination"])
+def test_the_models_behind_each_day_are_those_of_its_refit(make: Callable[[], GlobalModel | Combination]) -> None:
+    forecaster = make()
+    used = forecaster.models_used(HISTORY, LAST - 9, (1, 7))
+    numbers = HISTORY.days[LAST - 9 :].astype(np.int64)
+    refits = dict(zip(numbers.tolist(), refit_days(HISTORY.days[LAST - 9 :]).tolist(), strict=True))
+    places = [(day, model.key.point, model.key.horizon_days) for day, model in used]
+    wanted = (("apy_at", 1), ("apy_at", 7), ("apy", 7))
+    assert places == [(day, *place) for day in numbers.tolist() for place in wanted]
+    epoch = np.datetime64("1970-01-01", "D")
+    for day, model in used:
+        assert int((np.datetime64(model.key.trained_through, "D") - epoch).astype(int)) == refits[day]
+        assert model.metrics["rows"] >= FEWEST_ROWS
+
+
+def test_the_models_used_are_the_ones_a_walk_has_stored() -> None:
+    model = quick()
+    forecast_days(model, HISTORY, LAST - 3, (7,))
+    assert isinstance(model.models, MemoryModels)
+    stored = dict(model.models._models)
+    used = model.models_used(HISTORY, LAST - 3, (7,))
+    assert used and all(stored[found.key] is found for _, found in used)
+    assert dict(model.models._models) == stored
+
+
+def test_without_enough_rows_no_model_is_used() -> None:
+    assert quick().models_used(HISTORY.up_to(20), 15, (1, 7)) == []
+    assert Combination(Ewma()).models_used(HISTORY, LAST, (7,)) == []

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from defiyield_core.errors import DataError
+from defiyield_core.errors import ConfigurationError, DataError
 from defiyield_core.forecasting.boosting import LightGBM, XGBoost
 from defiyield_core.forecasting.combination import Combination
 from defiyield_core.forecasting.global_model import GlobalModel
@@ -175,3 +178,97 @@ def test_a_baseline_has_nothing_to_store(tmp_path: Path) -> None:
 
     assert with_store(Ewma(), tmp_path) == Ewma()
     assert isinstance(with_store(quick(), tmp_path), GlobalModel)
+
+
+def used_on(store: ModelStore, model: StoredModel, moment: float) -> None:
+    """Store a model as if it was last used at a moment, in seconds since 1970."""
+    store.put(model)
+    manifest = store._place(model.key) / "manifest.json"
+    os.utime(manifest, (moment, moment))
+
+
+def test_pruning_keeps_the_models_that_were_used_last(tmp_path: Path) -> None:
+    engine = LightGBM(rounds=5)
+    store = ModelStore(tmp_path, engine)
+    models = [trained(engine, DAY + timedelta(weeks=week)) for week in range(4)]
+    for moment, model in enumerate(models):
+        used_on(store, model, 1000.0 + moment)
+    assert store.get(models[0].key) is not None
+    assert store.prune(2) == 2
+    assert [store.get(model.key) is not None for model in models] == [True, False, False, True]
+    assert store.prune(2) == 0
+    assert store.prune(0) == 2
+    assert not list(tmp_path.rglob("model.txt"))
+
+
+def test_pruning_leaves_other_engines_and_fresh_drafts_alone(tmp_path: Path) -> None:
+    light, extreme = LightGBM(rounds=5), XGBoost(rounds=5)
+    ModelStore(tmp_path, light).put(trained(light))
+    ModelStore(tmp_path, extreme).put(trained(extreme))
+    day = tmp_path / "lightgbm" / DAY.isoformat()
+    fresh, old = (day / f".apy_7d_{'f' * 24}-{digit * 32}" for digit in "ab")
+    for draft in (fresh, old):
+        draft.mkdir()
+        (draft / "manifest.json").write_text("{}")
+    os.utime(old, (1000.0, 1000.0))
+    assert ModelStore(tmp_path, light).prune(0) == 1
+    assert fresh.is_dir() and not old.exists()
+    assert ModelStore(tmp_path, extreme).get(trained(extreme).key) is not None
+
+
+def test_a_negative_number_of_models_cannot_be_kept(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot keep -1 models"):
+        ModelStore(tmp_path, LightGBM()).prune(-1)
+
+
+def test_a_model_put_again_replaces_the_one_there(tmp_path: Path) -> None:
+    engine = LightGBM(rounds=5)
+    store, model = ModelStore(tmp_path, engine), trained(engine)
+    store.put(model)
+    (place_of(tmp_path) / "model.txt").write_text("spoilt")
+    store.put(model)
+    again = store.get(model.key)
+    assert again is not None and again.booster.text() == model.booster.text()
+    assert len(list(tmp_path.glob("lightgbm/*/*"))) == 1
+
+
+def test_a_model_that_is_pruned_while_it_is_read_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = LightGBM(rounds=5)
+    store, model = ModelStore(tmp_path, engine), trained(engine)
+    store.put(model)
+    load = ModelStore.load
+
+    def pruned_first(self: ModelStore, place: Path, features: tuple[str, ...]) -> StoredModel:
+        self.prune(0)
+        return load(self, place, features)
+
+    monkeypatch.setattr(ModelStore, "load", pruned_first)
+    assert store.get(model.key) is None
+
+
+_WORKER = """
+import sys
+from pathlib import Path
+from defiyield_core.forecasting.boosting import LightGBM
+from defiyield_core.forecasting.store import ModelStore
+from tests.unit.forecasting.test_store import trained
+engine = LightGBM(rounds=5)
+store, model = ModelStore(Path(sys.argv[1]), engine), trained(engine)
+for turn in range(30):
+    store.put(model)
+    found = store.get(model.key)
+    assert found is None or found.booster.text() == model.booster.text()
+    store.prune(turn % 2)
+"""
+
+
+def test_processes_may_put_get_and_prune_the_same_model_at_once(tmp_path: Path) -> None:
+    workers = [
+        subprocess.Popen([sys.executable, "-c", _WORKER, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for worker in workers:
+        _, problems = worker.communicate()
+        assert worker.returncode == 0, problems
+    ModelStore(tmp_path, LightGBM(rounds=5)).prune(0)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
