@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 MODELS = ("persistence", "ewma", "median_7d", "ses", "lightgbm", "xgboost", "combination")
 """Evaluated unless told otherwise; those of skforecast are slow."""
-STEP_DAYS = 7
 _SHOWN = {"apy": "APY on the last day", "mean_apy": "mean APY over the horizon"}
 
 
@@ -66,7 +65,7 @@ def evaluate(arguments: argparse.Namespace, settings: Settings) -> int:
     loaded = load(settings, source, window)
     if not len(loaded.history.ids):
         raise ConfigurationError(f"{source.name} has no stablecoin pools up to {window.end}")
-    found = evaluation.evaluate(loaded, forecasters, STEP_DAYS, _teller())
+    found = evaluation.evaluate(loaded, forecasters, _teller())
     paths = dict(evaluation.write(found, out))
     paths["report"] = write_report(found, out)
     print(summary_text(found))
@@ -126,12 +125,12 @@ def summary_text(found: Evaluation) -> str:
     )
     lines = [
         f"FORECASTS AGAINST WHAT CAME  {card.start} to {card.end}",
-        f"{card.origins} origins, one every {card.step_days} days; {pools}",
+        f"{card.origins} origins, one every day; {pools}",
     ]
     lines += [f"warning: {warning}" for warning in card.warnings]
     for target, title in _SHOWN.items():
-        for judged, every in ((found.finest.card, "every day"), (card, f"every {card.step_days} days")):
-            rows = [row for row in judged.results if row.target == target]
+        for judged, every in ((found, "every day"), (found.weekly, "every week")):
+            rows = [row for row in judged.card.results if row.target == target] if judged else []
             if rows:
                 head = f"Error over that of persistence, median over judged pools: {title}, origins {every}"
                 lines += ["", head, _errors(rows)]

@@ -55,24 +55,21 @@ def test_the_files_and_the_words(home: Path, capsys: pytest.CaptureFixture[str])
     assert set(frame["model"]) == {"persistence", "ewma", "median_7d"}
     assert set(frame["horizon_days"]) == {1, 7, 14, 30}
     assert frame["origin"].min() == pd.Timestamp(START) and frame["target_date"].max() <= pd.Timestamp(END)
-    assert set(frame["origin"].drop_duplicates().sort_values().diff().dropna()) == {pd.Timedelta(days=7)}
+    for origins, days in ((frame["origin"], 1), (frame.loc[frame["weekly"], "origin"], 7)):
+        assert set(origins.drop_duplicates().sort_values().diff().dropna()) == {pd.Timedelta(days=days)}
     assert (frame["target_date"] - frame["origin"] == pd.to_timedelta(frame["horizon_days"], "D")).all()
     card = json.loads((out / "scorecard.json").read_text())
     assert (card["default_model"], card["start"], card["end"]) == (DEFAULT, START, END)
-    assert card["origins"] == frame["origin"].nunique() == 10
-    daily = pd.read_parquet(out / "scores_daily.parquet")
-    assert daily["origin"].nunique() == card["daily"]["origins"] == 7 * 10 - 1
+    assert card["weekly"]["origins"] == frame.loc[frame["weekly"], "origin"].nunique() == 10
     for name in ("pools.parquet", "by_pool.csv", "yardstick.parquet", "report.md", "report.html"):
         assert (out / name).stat().st_size > 0
     printed = capsys.readouterr().out
-    assert "only 10 origins could be scored, fewer than the 26" in printed and any(
-        "only 10 origins" in warning for warning in card["warnings"]
+    assert f"only {card['origins']} origins could be scored, fewer than the 182" in printed and any(
+        "fewer than the 182" in warning for warning in card["warnings"]
     )
     assert str(out / "scores.parquet") in printed and "Not scored" in printed
     mine = next(
-        row
-        for row in card["daily"]["results"]
-        if (row["target"], row["model"], row["horizon_days"]) == ("mean_apy", "ewma", 7)
+        row for row in card["results"] if (row["target"], row["model"], row["horizon_days"]) == ("mean_apy", "ewma", 7)
     )
     assert f"{mine['relative_mae']:.3f}" in printed
 
@@ -157,6 +154,6 @@ def test_the_words_of_a_card_without_figures(loaded: Loaded) -> None:
         loaded.gas_hourly,
     )
     found = evaluate(short, [find_forecaster("persistence")])
-    assert found.card.origins == 1 and math.isnan(found.card.results[0].dm_p_value)
+    assert found.card.origins == 2 and math.isnan(found.card.results[0].dm_p_value)
     text = summary_text(found)
-    assert "1 origins, one every 7 days" in text and "nan" not in text
+    assert "2 origins, one every day" in text and "nan" not in text

@@ -1,4 +1,4 @@
-"""One evaluation from end to end: models walk once over all days, weekly origins are scored, the card is filled.
+"""One evaluation from end to end: models walk once over all days, every day is an origin, the cards are filled.
 
 Belongs here: the order of the work and the files it leaves. Does not belong here: arguments and printing (see
 `commands.forecast`), figures (see `scorecard`), wording (see `report`).
@@ -34,6 +34,7 @@ from defiyield_core.forecasting.registry import DEFAULT
 from defiyield_core.units import BoolArray
 
 HORIZONS = (1, 7, 14, 30)
+WEEK_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -43,26 +44,20 @@ class Evaluation:
     Attributes:
         pools: a row per pool of the data (see `pool_facts`).
         probabilities: what models said of the classifier's target.
-        daily: the same forecasts with an origin on every day; None where the origins are daily anyway. A pool has some
-            27 weekly errors in half a year, too few for the ratio of two means where rates move on few days.
+        weekly: the same with an origin on every seventh day only. A pool has some 27 errors in half a year then, too
+            few for the ratio of two means where rates move on few days.
     """
 
     scores: Scores
     pools: pd.DataFrame
     probabilities: pd.DataFrame
     card: Scorecard
-    daily: Evaluation | None = None
-
-    @property
-    def finest(self) -> Evaluation:
-        """The evaluation with the most origins."""
-        return self.daily or self
+    weekly: Evaluation | None = None
 
 
 def evaluate(
     loaded: Loaded,
     forecasters: Sequence[Forecaster],
-    step_days: int = 7,
     told: Callable[[str], None] = lambda name: None,
 ) -> Evaluation:
     """Walk, score and judge the loaded window: origins from its first day on, outcomes up to its last.
@@ -72,7 +67,7 @@ def evaluate(
         told: is called with the name of every forecaster that is done.
     """
     eligible = eligible_days(loaded, loaded.window)
-    return evaluate_history(loaded.history, loaded.window, forecasters, eligible, step_days, told)
+    return evaluate_history(loaded.history, loaded.window, forecasters, eligible, told)
 
 
 def evaluate_history(
@@ -80,7 +75,6 @@ def evaluate_history(
     window: Window,
     forecasters: Sequence[Forecaster],
     eligible: BoolArray | None = None,
-    step_days: int = 7,
     told: Callable[[str], None] = lambda name: None,
 ) -> Evaluation:
     """The same on a history that ends on the window's last day.
@@ -90,7 +84,7 @@ def evaluate_history(
     """
     if REFERENCE not in {forecaster.name for forecaster in forecasters}:
         raise ConfigurationError(f"the models to evaluate have to include {REFERENCE}")
-    first = int(origin_positions(history, window.start, window.end, step_days)[0])
+    first = int(origin_positions(history, window.start, window.end, 1)[0])
     gas = _gas_history(history)
     answers, gas_answers = {}, {}
     for forecaster in forecasters:
@@ -101,8 +95,7 @@ def evaluate_history(
         told(forecaster.name)
     allowed = np.ones((len(window), len(history.ids)), dtype=bool) if eligible is None else eligible
     walked = _Walked(history, window, first, answers, gas, gas_answers, allowed)
-    found = walked.judged(step_days)
-    return found if step_days == 1 else replace(found, daily=walked.judged(1))
+    return replace(walked.judged(1), weekly=walked.judged(WEEK_DAYS))
 
 
 @dataclass(frozen=True)
@@ -125,10 +118,16 @@ class _Walked:
         scores = score(history, self.answers, first, origins)
         if self.gas is not None:
             scores = together(scores, score(self.gas, self.gas_answers, first, _for_gas(origins)))
+        scores = replace(scores, frame=_marked(scores.frame, self.window))
         said = probabilities(history, self.answers, first, positions, last)
         pools = pool_facts(history)
         run = Run(DEFAULT, self.window.start, self.window.end, step_days)
         return Evaluation(scores, pools, said, scorecard(scores, pools, run, said))
+
+
+def _marked(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """The scores with a column `weekly`: the origin is a whole number of weeks after the first one."""
+    return frame.assign(weekly=(frame["origin"] - pd.Timestamp(window.start)).dt.days % WEEK_DAYS == 0)
 
 
 def _walked(forecaster: Forecaster, history: History, first: int) -> DayForecasts:
@@ -165,12 +164,10 @@ def write(evaluation: Evaluation, out: Path) -> Mapping[str, Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         evaluation.scores.frame.to_parquet(paths["scores"], index=False)
-        if evaluation.daily is not None:
-            paths["daily scores"] = out / "scores_daily.parquet"
-            evaluation.daily.scores.frame.to_parquet(paths["daily scores"], index=False)
-            card |= {"daily": to_json(evaluation.daily.card)}
+        if evaluation.weekly is not None:
+            card |= {"weekly": to_json(evaluation.weekly.card)}
         pools.assign(judged=pools["pool_id"].isin(judged_pools(pools))).to_parquet(paths["pools"], index=False)
-        by_pool_frame(evaluation.finest.scores, pools).to_csv(paths["errors by pool"], index=False)
+        by_pool_frame(evaluation.scores, pools).to_csv(paths["errors by pool"], index=False)
         evaluation.probabilities.to_parquet(paths["yardstick"], index=False)
         paths["scorecard"].write_text(json.dumps(card, indent=2, allow_nan=False) + "\n")
     except OSError as error:

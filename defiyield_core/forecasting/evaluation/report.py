@@ -63,16 +63,16 @@ def write_report(found: Evaluation, out_dir: Path, value: ForecastValue | None =
 
 
 def forecast_report(found: Evaluation, value: ForecastValue | None = None) -> Document:
-    """The report as blocks: of the evaluation with the most origins, its errors also with the fewer ones.
+    """The report as blocks.
 
     Args:
         value: what the forecasts earned; None leaves that section out.
     """
-    scores, card = found.finest.scores, found.finest.card
+    scores, card = found.scores, found.card
     sections: list[list[Block]] = [
         _done(card),
         accuracy.errors(card),
-        accuracy.fewer_origins(found.card) if found.daily is not None else [],
+        accuracy.fewer_origins(found.weekly.card) if found.weekly is not None else [],
         accuracy.skill(card),
         accuracy.bands(card),
         accuracy.choice(card),

@@ -52,7 +52,7 @@ def fewer_origins(card: Scorecard) -> list[Block]:
         Paragraph(
             f"{card.origins} origins from {card.start} on: a pool has so few errors then that the ratio of two means "
             "hangs on whether its rate moved on one of these days, and the median over pools on the weekday. "
-            "`scores.parquet` holds these origins, `scores_daily.parquet` those of every day."
+            "These origins are marked `weekly` in `scores.parquet`."
         ),
         *(_error_table(card, name) for name in _APY_TARGETS if name in findings.targets_of(card)),
     ]

@@ -285,10 +285,9 @@ def test_files_and_pictures_are_written_and_the_page_needs_no_network(tmp_path: 
 
 
 def test_the_daily_card_is_the_report_and_the_weekly_one_stands_beside_it() -> None:
-    daily = found(card(step_days=1, origins=180))
     worse = [result(target, MODEL, horizon, 1.01) for target in ("apy", "mean_apy") for horizon in (1, 7)]
-    weekly = replace(found(card(*worse)), daily=daily)
-    written = markdown(forecast_report(weekly), "{}.png".format)
+    both = replace(found(card(step_days=1, origins=180)), weekly=found(card(*worse)))
+    written = markdown(forecast_report(both), "{}.png".format)
     assert "180 origins, every day" in written
     head, _, tail = written.partition("The same with an origin every 7 days")
     assert "| `combination` | 0.850 | 0.850 |" in head and "| `combination` | 1.010 | 1.010 |" in tail

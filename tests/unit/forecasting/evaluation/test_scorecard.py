@@ -162,14 +162,14 @@ def test_the_frame_alone_gives_the_card_again(found: Evaluation, history: Histor
     frame, pools, _ = stored
     window = span(history)
     again = scorecard(
-        Scores(frame, found.scores.skipped), pools, Run("combination", window.start, window.end, 7), found.probabilities
+        Scores(frame, found.scores.skipped), pools, Run("combination", window.start, window.end, 1), found.probabilities
     )
     assert to_json(again) == to_json(found.card)
 
 
 def test_the_head_of_the_card(found: Evaluation) -> None:
     card = to_json(found.card)
-    assert (card["default_model"], card["step_days"], card["origins"]) == ("combination", 7, 27)
+    assert (card["default_model"], card["step_days"], card["origins"]) == ("combination", 1, 189)
     assert (card["start"], card["tuned_through"]) == ("2024-04-10", "2024-11-30")
     assert card["pools"] == {"seen": 12, "scored": 12, "judged": 11, "fewest_days": 120}
     assert sum(card["skipped"].values()) == sum(row["pairs"] for row in card["skipped_by"]) > 0
@@ -189,24 +189,20 @@ def test_rows_by_pool_are_those_of_judged_pools(found: Evaluation) -> None:
     assert (one.symbol, one.protocol, one.pairs) == ("p01", "curve", len(own))
 
 
-def test_a_daily_card_has_seven_times_the_origins(history: History) -> None:
-    daily = evaluate_history(
-        history.between(150, 289), span(history.between(150, 289), 100), BASELINES[:2], step_days=1
-    )
-    assert daily.card.origins == 39
-    assert any(f"fewer than the {fewest_origins(1)}" in warning for warning in daily.card.warnings)
+def test_the_weekly_card_has_a_seventh_of_the_origins(found: Evaluation) -> None:
+    assert found.weekly is not None and found.weekly.weekly is None
+    daily, weekly = found.scores.frame, found.weekly.scores.frame
+    assert (found.card.step_days, found.weekly.card.step_days) == (1, 7)
+    assert weekly["weekly"].all() and 0 < daily["weekly"].mean() < 0.2
+    pd.testing.assert_frame_equal(daily[daily["weekly"]].reset_index(drop=True), weekly, check_exact=True)
+
+
+def test_fewer_origins_than_half_a_year_has_are_warned_about(history: History) -> None:
+    part = history.between(150, 289)
+    found = evaluate_history(part, span(part, 100), BASELINES[:2])
+    assert found.card.origins == 39
+    assert any(f"fewer than the {fewest_origins(1)}" in warning for warning in found.card.warnings)
     assert (fewest_origins(1), fewest_origins(7)) == (182, 26)
-    assert daily.daily is None and daily.finest is daily
-
-
-def test_a_weekly_evaluation_has_the_daily_one_of_the_same_forecasts_beside_it(found: Evaluation) -> None:
-    daily = found.finest.scores.frame
-    assert found.finest.card.step_days == 1 and found.card.step_days == 7
-    weekly = found.scores.frame
-    keys = ["target", "pool_id", "model", "origin", "horizon_days"]
-    both = weekly.merge(daily, on=keys, suffixes=("", "_daily"))
-    assert len(both) == len(weekly) < len(daily) / 6
-    pd.testing.assert_series_equal(both["forecast"], both["forecast_daily"], check_names=False)
 
 
 def test_judged_pools_worked() -> None:
@@ -298,7 +294,7 @@ def test_hard_panels_give_a_card(case: str, tmp_path) -> None:
     card = json.loads(json.dumps(to_json(found.card), allow_nan=False))
     write(found, tmp_path)
     frame = pd.read_parquet(tmp_path / "scores.parquet")
-    assert tuple(frame.columns) == COLUMNS
+    assert tuple(frame.columns) == (*COLUMNS, "weekly")
     assert np.isfinite(frame[["forecast", "actual"]].to_numpy(dtype=float)).all()
     assert ((frame["lower"] <= frame["forecast"]) & (frame["forecast"] <= frame["upper"])).all()
     assert card["pools"]["scored"] == frame.loc[frame["pool_id"] != "gas", "pool_id"].nunique()
