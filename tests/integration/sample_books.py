@@ -93,7 +93,7 @@ def _market() -> dict[str, list[dict[str, Any]]]:
             )
             for horizon in (1, 14):
                 if not is_flagged:
-                    forecast = {"model": "ewma", "horizon_days": horizon, "apy": apy + horizon / 1000}
+                    forecast = {"model": "combination", "horizon_days": horizon, "apy": apy + horizon / 1000}
                     rows["pool_forecasts"].append(key | forecast | {"tvl_usd": tvl_usd, "observed_age_days": 0})
             for ruleset in RULESETS if day == DAYS - 1 else (*RULESETS, "0000000000"):  # the third is out of force
                 wild = pool is POOLS[4]
