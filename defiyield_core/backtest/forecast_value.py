@@ -35,6 +35,7 @@ from defiyield_core.portfolio.runner import OnDay
 from defiyield_core.portfolio.spec import PortfolioSpec
 from defiyield_core.portfolio.state import starting_state
 from defiyield_core.reporting.metrics import PerformanceMetrics, daily_returns, performance
+from defiyield_core.reporting.yardsticks import capture
 from defiyield_core.settings import Settings
 from defiyield_core.sources.port import Source
 from defiyield_core.units import DAYS_PER_YEAR, FloatArray
@@ -44,8 +45,6 @@ PERSISTENCE, FORESIGHT = "persistence", "foresight"
 MODELS = (PERSISTENCE, "ewma", DEFAULT)
 BOOKS_USD = (10_000.0, 100_000.0, 1_000_000.0, 20_000_000.0)
 TOKEN = "USDC"  # noqa: S105
-LEAST_RANGE = 1e-4
-"""Where foresight is worth less than a basis point a year over persistence, there is nothing to capture."""
 _BLOCK_DAYS = 28
 _DRAWS = 2000
 _SEED = 20241201
@@ -60,7 +59,7 @@ class ValueRow:
         money: returns and costs. mean_positions: pools held at the close, mean over days.
         gain_apy: net APY less that of persistence with the same book, a fraction.
         gain_low, gain_high: 95 % interval of the same gain, by a bootstrap of blocks of 28 days.
-        capture: gain over that of foresight; NaN where foresight gains less than `LEAST_RANGE`.
+        capture: gain over that of foresight; NaN where foresight gains less than a basis point.
     """
 
     forecast: str
@@ -244,12 +243,6 @@ def summarised(
         rows=tuple(rows),
         daily=frame,
     )
-
-
-def capture(model: float, persistence: float, foresight: float) -> float:
-    """`(model - persistence) / (foresight - persistence)`; NaN where foresight gains less than `LEAST_RANGE`."""
-    reach = foresight - persistence
-    return (model - persistence) / reach if reach >= LEAST_RANGE else float("nan")
 
 
 def gain_interval(returns: FloatArray, reference: FloatArray) -> tuple[float, float]:

@@ -16,7 +16,6 @@ import pytest
 from defiyield_core.backtest.engine import load_range, run_range
 from defiyield_core.backtest.forecast_value import (
     FORESIGHT,
-    capture,
     forecast_value,
     gain_interval,
     markets_of,
@@ -104,13 +103,6 @@ def test_capture_is_the_share_of_what_foresight_gains(value) -> None:
     assert mine.gain_apy == pytest.approx(gain, rel=1e-12)
     assert mine.capture == pytest.approx(gain / most, rel=1e-12)
     assert (naive.gain_apy, naive.capture, best.capture) == (0.0, 0.0, 1.0)
-
-
-def test_capture_worked() -> None:
-    assert capture(0.06, 0.05, 0.09) == pytest.approx(0.25)
-    assert capture(0.04, 0.05, 0.09) == pytest.approx(-0.25)
-    assert math.isnan(capture(0.06, 0.05, 0.05 + 0.9e-4))
-    assert math.isnan(capture(0.06, 0.05, 0.03))
 
 
 def test_the_interval_of_a_constant_gain_is_a_point_and_that_of_noise_holds_zero() -> None:
