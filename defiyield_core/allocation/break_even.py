@@ -70,7 +70,7 @@ def break_even_growth(
     """
     if not len(final_usd):
         return np.zeros(0)
-    sources = _sources(problem, limits, final_usd, wallet_usd)
+    sources = _sources(problem, limits, final_usd, wallet_usd, share)
     touched = _touched(limits, final_usd)
     dust = TOLERANCE_SHARE * limits.aum_usd
     room = np.where(is_open, limits.cap_usd - final_usd, 0.0)
@@ -79,10 +79,9 @@ def break_even_growth(
     largest = _largest(problem, limits, final_usd, room, sources)
     whole = _given_up(limits, final_usd, sources)
     largest = np.where(whole & (limits.idle_charge > 0) & (largest < sources.usd * (1 - 1e-9)), 0.0, largest)
-    missing = np.maximum(share[:, None, :] - sources.share[None], 0.0)
-    rate = problem.parameters.conversion_rate * missing.sum(axis=2)
-    surplus = (sources.share[None] - share[:, None, :] > 1e-9).sum(axis=2)
-    swaps = np.maximum((missing > 1e-9).sum(axis=2), surplus)
+    lacking = share[:, None, :] - sources.share[None]
+    rate = problem.parameters.conversion_rate * np.maximum(lacking, 0.0).sum(axis=2)
+    swaps = np.maximum(np.count_nonzero(lacking > 1e-9, axis=2), np.count_nonzero(lacking < -1e-9, axis=2))
     gas = np.where(touched, 0.0, limits.deposit_gas_usd)[:, None] + sources.gas_usd[None]
     gas = gas + problem.gas.conversion_usd * swaps
     allowed = (largest >= smallest) & (largest > 0) & (sources.pool[None] != np.arange(len(final_usd))[:, None])
@@ -97,7 +96,9 @@ def _touched(limits: Limits, final_usd: FloatArray) -> BoolArray:
     return np.asarray(np.abs(final_usd - limits.value_usd) > TOLERANCE_SHARE * limits.aum_usd)
 
 
-def _sources(problem: AllocationProblem, limits: Limits, final_usd: FloatArray, wallet_usd: FloatArray) -> _Sources:
+def _sources(
+    problem: AllocationProblem, limits: Limits, final_usd: FloatArray, wallet_usd: FloatArray, share: FloatArray
+) -> _Sources:
     dust = TOLERANCE_SHARE * limits.aum_usd
     idle = np.flatnonzero(wallet_usd > dust)
     pools = np.flatnonzero((final_usd > dust) & problem.withdrawable & ~problem.must_exit)
@@ -106,7 +107,7 @@ def _sources(problem: AllocationProblem, limits: Limits, final_usd: FloatArray, 
     usd = np.where(fresh, added, final_usd[pools])
     # What the plan deposits are equal dollars and need no withdrawal; what was held comes out as it is.
     is_new = limits.value_usd[pools] <= 0
-    held = np.where(fresh[:, None], member_shares(problem)[pools], limits.token_share[pools])
+    held = np.where(fresh[:, None], share[pools], limits.token_share[pools])
     counted = limits.countable & (final_usd >= limits.floor_usd - dust) & (final_usd > 0)
     needed = counted[pools] & (counted.sum() <= limits.required_pools)
     zeros = np.zeros(len(idle))

@@ -16,7 +16,7 @@ from defiyield_core.allocation.fees import FeeBook, Payments
 from defiyield_core.allocation.flows import Flows
 from defiyield_core.allocation.hold import evaluate_hold, hold
 from defiyield_core.allocation.limits import Limits, limits_of
-from defiyield_core.allocation.plan import Movement, movements, write
+from defiyield_core.allocation.plan import Movement, hold_rows, movements, write
 from defiyield_core.allocation.problem import AllocationDecision, AllocationProblem, Transaction
 from defiyield_core.allocation.verify import verify
 from defiyield_core.units import to_bps
@@ -81,7 +81,10 @@ def _plan(problem: AllocationProblem, limits: Limits, proposal: Proposal) -> tup
     amounts solved again; if that costs more than the gap allows, a row is written once for each token that pays for it.
     """
     assert proposal.flows is not None
-    rows, book = _rows(problem, limits, proposal.flows)
+    rows = movements(problem, limits, proposal.flows)
+    if not rows:
+        return hold_rows(problem, set())
+    book = FeeBook(problem, limits, rows)
     payments = book.whole("largest") or book.whole("tightest")
     if payments is not None:
         return write(problem, rows, payments)
@@ -99,9 +102,10 @@ def _plan(problem: AllocationProblem, limits: Limits, proposal: Proposal) -> tup
 def _with_payers(
     problem: AllocationProblem, limits: Limits, flows: Flows, chosen: dict[tuple[str, int, int, int], int]
 ) -> tuple[Transaction, ...] | None:
-    rows, book = _rows(problem, limits, flows)
+    rows = movements(problem, limits, flows)
     payments: Payments | None = None
     if all(_key(row) in chosen for row in rows):
+        book = FeeBook(problem, limits, rows)
         payments = book.given([chosen[_key(row)] for row in rows]) or book.whole("largest")
     return None if payments is None else write(problem, rows, payments)
 
@@ -124,11 +128,6 @@ def score_usd(problem: AllocationProblem, limits: Limits, flows: Flows) -> float
     costs += moved * problem.parameters.conversion_rate
     idle = limits.aum_usd - costs - float(final_usd.sum())
     return float(limits.yields.usd(final_usd).sum()) - costs - limits.idle_charge * idle
-
-
-def _rows(problem: AllocationProblem, limits: Limits, flows: Flows) -> tuple[list[Movement], FeeBook]:
-    rows = movements(problem, limits, flows)
-    return rows, FeeBook(problem, limits, rows)
 
 
 def _key(row: Movement) -> tuple[str, int, int, int]:

@@ -7,6 +7,7 @@ found (`model`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -75,7 +76,7 @@ class Limits:
     leg_payer: IntArray
     notes: tuple[str, ...]
 
-    @property
+    @cached_property
     def forced_legs(self) -> IntArray:
         """(n, m) withdrawal legs of each pool whose gas each token must pay."""
         counts = np.zeros_like(self.leg_payer)
@@ -84,12 +85,23 @@ class Limits:
         return counts
 
 
+_last: tuple[AllocationProblem, Limits] | None = None
+
+
 def limits_of(problem: AllocationProblem) -> Limits:
-    """Work out the limits of a validated problem.
+    """Work out the limits of a validated problem. Those of the last one are kept: solving and explaining share them.
 
     Raises:
         AllocationError: a forced conversion ends in a token that may not be converted into.
     """
+    global _last
+    known = _last
+    if known is None or known[0] is not problem:
+        known = _last = (problem, _worked_out(problem))
+    return known[1]
+
+
+def _worked_out(problem: AllocationProblem) -> Limits:
     rules, aum_usd, value_usd = problem.parameters, problem.aum_usd, problem.position_usd
     held = value_usd > 0
     token_usd = problem.positions * problem.token_prices

@@ -191,13 +191,12 @@ def _apply(
 def hold_rows(problem: AllocationProblem, touched: set[int], first_seq: int = 1) -> tuple[Transaction, ...]:
     """A HOLD row for each token of each position that is not touched; of the wallet's balances when there is no
     other row."""
-    places = [
-        (problem.pool_ids[pool], token, float(problem.positions[pool, token]))
-        for pool, token in np.argwhere(problem.positions > 0)
-        if pool not in touched
-    ]
+    held = (problem.positions > 0).nonzero()
+    amounts = zip(held[0].tolist(), held[1].tolist(), problem.positions[held].tolist(), strict=True)
+    places = [(problem.pool_ids[pool], token, amount) for pool, token, amount in amounts if pool not in touched]
     if not places and not touched:
-        places = [(WALLET, token, float(problem.wallet[token])) for token in np.flatnonzero(problem.wallet)]
+        places = [(WALLET, token, amount) for token, amount in enumerate(problem.wallet.tolist()) if amount]
+    prices = problem.token_prices.tolist()
     return tuple(
         Transaction(
             seq=first_seq + offset,
@@ -207,7 +206,7 @@ def hold_rows(problem: AllocationProblem, touched: set[int], first_seq: int = 1)
             token=problem.tokens[token],
             to_token=problem.tokens[token],
             amount=amount,
-            amount_usd=amount * float(problem.token_prices[token]),
+            amount_usd=amount * prices[token],
             gas_cost_usd=0.0,
             conversion_cost_usd=0.0,
             fee_token=None,

@@ -73,17 +73,17 @@ class AllocationProblem:
     parameters: Parameters
     rate_curves: Mapping[int, RateCurve] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def position_usd(self) -> FloatArray:
         """(n,) value of each position."""
-        return np.asarray(self.positions @ self.token_prices, dtype=float)
+        return _fixed(np.asarray(self.positions @ self.token_prices, dtype=float))
 
-    @property
+    @cached_property
     def wallet_usd(self) -> FloatArray:
         """(m,) value of each wallet balance."""
-        return self.wallet * self.token_prices
+        return _fixed(self.wallet * self.token_prices)
 
-    @property
+    @cached_property
     def aum_usd(self) -> float:
         """Wallet and positions before costs."""
         return float(self.wallet_usd.sum() + self.position_usd.sum())
@@ -126,7 +126,7 @@ class AllocationProblem:
         if m and (self.token_prices <= 0).any():
             without = [t for t, p in zip(self.tokens, self.token_prices, strict=True) if p <= 0]
             raise AllocationError(f"token_prices: no price for {without}")
-        if n and not np.isin(self.group, (1, 2, 3)).all():
+        if not ((self.group == 1) | (self.group == 2) | (self.group == 3)).all():
             raise AllocationError("group: must be 1, 2 or 3")
         if (
             min(self.gas.deposit_usd, self.gas.withdrawal_usd, self.gas.conversion_usd) < 0
@@ -152,6 +152,12 @@ class AllocationProblem:
         outside = ((self.positions > 0) & ~self.is_member).any(axis=1)
         if outside.any():
             raise AllocationError(f"positions: pool {self.pool_ids[np.argmax(outside)]} holds a token not its own")
+
+
+def _fixed(values: FloatArray) -> FloatArray:
+    """The array, which nobody may write into: it is handed out more than once."""
+    values.flags.writeable = False
+    return values
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ leg. Parameters that are left out take the preset `seed` with full_allocation of
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from defiyield_core.errors import AllocationError
 from defiyield_core.parameters import PRESETS, Parameters
 from defiyield_core.units import BoolArray, FloatArray, IntArray
 
+_COMPACT = (",", ":")
 _SHOWN = 5
 """Refused fields named at once."""
 
@@ -104,6 +107,23 @@ def problem_json(problem: AllocationProblem) -> dict[str, Any]:
 
     A rate curve whose total supply is below the pool's TVL is left out: no decision uses it.
     """
+    return {**_market_json(problem), "parameters": problem.parameters.model_dump()}
+
+
+def problem_text(problem: AllocationProblem) -> str:
+    """`problem_json` as compact text."""
+    market = json.dumps(_market_json(problem), separators=_COMPACT)
+    return f'{market[:-1]},"parameters":{_parameters_text(problem.parameters)}}}'
+
+
+@lru_cache(maxsize=8)
+def _parameters_text(rules: Parameters) -> str:
+    """Day after day the same, and half of the text."""
+    return json.dumps(rules.model_dump(), separators=_COMPACT)
+
+
+def _market_json(problem: AllocationProblem) -> dict[str, Any]:
+    """All but the parameters, which come last."""
     tokens, pool_ids = problem.tokens, problem.pool_ids
     held = problem.positions.nonzero()
     amounts = zip(held[0].tolist(), held[1].tolist(), problem.positions[held].tolist(), strict=True)
@@ -123,7 +143,6 @@ def problem_json(problem: AllocationProblem) -> dict[str, Any]:
         },
         "closed_tokens": [tokens[token] for token in (~problem.convertible_into).nonzero()[0]],
         "forced_conversions": {tokens[token]: tokens[target] for token, target in enumerate(into) if target >= 0},
-        "parameters": problem.parameters.model_dump(),
     }
 
 

@@ -45,8 +45,8 @@ def verify(
     tolerance = TOLERANCE_SHARE * problem.aum_usd
     wallet, positions = execute(problem, decision.transactions)
     prices = problem.token_prices
-    _close(wallet * prices, decision.wallet * prices, tolerance, "the plan's wallet")
-    _close(positions * prices, decision.positions * prices, tolerance, "the plan's positions")
+    _all_close(wallet * prices, decision.wallet * prices, tolerance, "the plan's wallet")
+    _all_close(positions * prices, decision.positions * prices, tolerance, "the plan's positions")
     final_usd = positions @ prices
     after_usd = float(final_usd.sum() + wallet @ prices)
     traded = _traded(problem, decision)
@@ -116,8 +116,9 @@ def _check_legs(problem: AllocationProblem, moved: dict[str, FloatArray], gas: d
             else:
                 held = problem.positions[pool] * problem.token_prices
                 share = held[members] / held.sum()
-            _close(legs[pool][members], share * total, tolerance, f"the token legs of the {kind} of pool {name}")
-            _close(gas[kind][pool][members], per_leg[kind], 1e-9 * (1 + per_leg[kind]), f"gas of the {kind} of {name}")
+            gas_usd, due = gas[kind][pool][members], np.full(len(members), per_leg[kind])
+            _all_close(legs[pool][members], share * total, tolerance, f"the token legs of the {kind} of pool {name}")
+            _all_close(gas_usd, due, 1e-9 * (1 + per_leg[kind]), f"gas of the {kind} of {name}")
 
 
 def _check_trades(problem: AllocationProblem, limits: Limits, traded: _Traded, tolerance: float) -> None:
@@ -163,8 +164,12 @@ def _check_positions(problem: AllocationProblem, limits: Limits, final_usd: Floa
     _require(held <= limits.allowed_pools, f"{held} positions are held, {limits.allowed_pools} are allowed")
 
 
-def _close(value: FloatArray | float, expected: FloatArray | float, tolerance: float, what: str) -> None:
-    difference = float(np.max(np.abs(np.asarray(value) - np.asarray(expected)), initial=0.0))
+def _all_close(values: FloatArray, expected: FloatArray, tolerance: float, what: str) -> None:
+    _close(float(np.abs(values - expected).max(initial=0.0)), 0.0, tolerance, what)
+
+
+def _close(value: float, expected: float, tolerance: float, what: str) -> None:
+    difference = abs(value - expected)
     if not difference <= tolerance:
         raise AllocationError(f"re-evaluation failed: {what} differs by {difference:.6g} (allowed: {tolerance:.3g})")
 

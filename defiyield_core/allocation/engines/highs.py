@@ -10,13 +10,13 @@ proven to be the best, by one linear programme.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from defiyield_core.allocation.engines import counts
 from defiyield_core.allocation.engines.branch_and_bound import Found, search
-from defiyield_core.allocation.engines.highs_solver import Cut, NumericalError, Relaxation, Terms
+from defiyield_core.allocation.engines.highs_solver import Cut, NumericalError, Programme, Relaxation, Terms
 from defiyield_core.allocation.engines.milp import NEGLIGIBLE, Model, build, fees_pinned
 from defiyield_core.allocation.engines.port import Proposal
 from defiyield_core.allocation.engines.tangents import Tangents, add_growth
@@ -64,6 +64,7 @@ class _Attempt:
     """A model with the growth of its diluted pools, and the cuts that the search has found."""
 
     model: Model
+    programme: Programme
     tangents: Tangents
     cuts: tuple[Cut, ...]
 
@@ -98,7 +99,7 @@ def _attempt(problem: AllocationProblem, limits: Limits, rules: set[str]) -> Pro
         )
     if found.status == "infeasible":
         return Proposal("infeasible", reason=_why_infeasible(problem, limits, rules))
-    return _proposal(_Attempt(model, tangents, found.cuts), found)
+    return _proposal(_Attempt(model, programme, tangents, found.cuts), found)
 
 
 def _proposal(attempt: _Attempt, found: Found) -> Proposal:
@@ -128,10 +129,11 @@ def _flows(model: Model, x: FloatArray) -> Flows:
 
 def _exact(attempt: _Attempt, choice: FloatArray, more: Sequence[Cut]) -> tuple[FloatArray, FloatArray] | None:
     """The best amounts for whole binaries, and the prices of the rows, both in the numbering of the model."""
-    written = attempt.model.exact()
-    binary = written.is_binary
+    relaxed, binary = attempt.programme, attempt.programme.is_binary
     whole = np.round(choice[binary])
-    written.lower[binary], written.upper[binary] = whole, whole
+    lower, upper = relaxed.lower.copy(), relaxed.upper.copy()
+    lower[binary], upper[binary] = whole, whole
+    written = replace(relaxed, cost=attempt.model.exact_cost(relaxed.cost), lower=lower, upper=upper)
     unused = binary.copy()
     unused[binary] = whole == 0
     programme = written.without(unused)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import highspy
 import numpy as np
@@ -19,6 +20,7 @@ INFINITY = highspy.kHighsInf
 Terms = list[tuple[int, float]]
 Cut = tuple[Terms, float, float]
 """A row that is added later: terms, lower, upper."""
+_Value = TypeVar("_Value")
 _NOTHING = np.zeros(0)
 TIGHT, LOOSE = 1e-9, 1e-7
 """Feasibility tolerances, in units of the programme: the usual one, and the one where rounding leaves no other."""
@@ -31,6 +33,13 @@ def merged(terms: Terms) -> Terms:
     for column, value in terms:
         sums[column] = sums.get(column, 0.0) + value
     return list(sums.items())
+
+
+def _woven(even: Sequence[_Value], odd: Sequence[_Value]) -> list[_Value]:
+    """The two in turn: even[0], odd[0], even[1], odd[1], ..."""
+    both = [*even, *odd]
+    both[::2], both[1::2] = even, odd
+    return both
 
 
 @dataclass
@@ -63,11 +72,38 @@ class Rows:
         self.is_binary[number] = 1
         return number
 
+    def switched(
+        self,
+        switch_cost: Sequence[float],
+        cost: Sequence[float],
+        most: Sequence[float],
+        switch_lower: Sequence[float] | None = None,
+    ) -> range:
+        """Pairs of a binary and the amount up to `most` that it switches; numbers of the binaries.
+
+        Each amount is the column after its binary.
+        """
+        count, first = len(most), len(self.cost)
+        binaries = range(first, first + 2 * count, 2)
+        self.cost += _woven(switch_cost, cost)
+        self.lower += _woven(switch_lower if switch_lower is not None else [0.0] * count, [0.0] * count)
+        self.upper += _woven([1.0] * count, most)
+        self.switch += _woven([-1] * count, binaries)
+        self.is_binary += [1, 0] * count
+        return binaries
+
+    def links(self, binaries: range, most: Sequence[float]) -> None:
+        """`amount <= most * binary` of pairs made by `switched`."""
+        self.index += _woven([used + 1 for used in binaries], binaries)
+        self.value += _woven([1.0] * len(most), [-largest for largest in most])
+        self.starts += range(self.starts[-1] + 2, len(self.index) + 1, 2)
+        self.row_lower += [-INFINITY] * len(most)
+        self.row_upper += [0.0] * len(most)
+
     def row(self, terms: Terms, lower: float = -INFINITY, upper: float = INFINITY) -> int:
         """`lower <= sum(value * column) <= upper`; returns its number."""
-        for column, value in terms:
-            self.index.append(column)
-            self.value.append(value)
+        self.index += [column for column, _ in terms]
+        self.value += [value for _, value in terms]
         self.starts.append(len(self.index))
         self.row_lower.append(lower)
         self.row_upper.append(upper)
@@ -115,6 +151,8 @@ class Programme:
 
     def activity(self, x: FloatArray) -> FloatArray:
         """(rows,) A @ x."""
+        if not x.any():
+            return np.zeros(len(self.row_lower))
         owner = np.repeat(np.arange(len(self.row_lower)), np.diff(self.starts))
         return np.bincount(owner, self.value * x[self.index], minlength=len(self.row_lower)).astype(float)
 
@@ -179,11 +217,15 @@ class NumericalError(Exception):
     """The linear solver ended in a state that proves nothing."""
 
 
+_Solver: Any = highspy.Highs.__base__
+"""The solver below highspy's Python class, whose constructor switches on callbacks: each run would call into Python."""
+
+
 class Relaxation:
     """The programme with its binaries continuous, kept in the solver: each solve starts from the last basis."""
 
     def __init__(self, programme: Programme) -> None:
-        self._highs = highspy.Highs()
+        self._highs = _Solver()
         self._highs.passOptions(_OPTIONS)
         self._empty = programme if not len(programme.cost) else None
         self._highs.passModel(
@@ -233,7 +275,7 @@ class Relaxation:
             self._highs.run()
             state = self._highs.getModelStatus()
             if state == highspy.HighsModelStatus.kOptimal:
-                point = self._point(self._highs.getInfo().objective_function_value, worthless)
+                point = self._point(self._highs.getObjectiveValue(), worthless)
                 if tolerance == LOOSE:
                     self._restart(TIGHT)
                 return point

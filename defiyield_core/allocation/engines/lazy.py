@@ -12,96 +12,102 @@ that every relaxation needs (`milp`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from defiyield_core.allocation.engines.highs_solver import INFINITY, Cut, Terms, merged
-from defiyield_core.units import FloatArray, IntArray
+from defiyield_core.units import FloatArray
 
-
-@dataclass
-class TokenSupply:
-    """What can bring a token in: (column, share) of withdrawals, and the binaries of withdrawals and conversions."""
-
-    withdrawn: Terms = field(default_factory=list)
-    withdrawal_used: list[int] = field(default_factory=list)
-    conversion_used: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Leg:
-    """One token leg of a deposit: columns, its share of the amount, the wallet's opening and the leg's largest size."""
-
-    amount: int
-    used: int
-    share: float
-    token: int
-    opening: float
-    largest: float
-    needs_supply: bool
+Least = tuple[int, int, float]
+"""A movement: columns of its amount and of its binary, and its smallest amount."""
+Leg = tuple[int, int, int, float, float, float, bool]
+"""One token leg of a deposit: columns of the amount and of the binary, token, the leg's share of the amount, what the
+wallet has for it, its largest size, and whether the wallet has next to nothing."""
+Withdrawn = tuple[int, int, int, float]
+"""One token leg of a withdrawal: columns of the amount and of the binary, token, share of the amount."""
+Converted = tuple[int, int]
+"""A conversion: column of its binary, and the token it brings in."""
 
 
 class LazyRows:
     """The lazy rows of one model."""
 
     def __init__(
-        self, least: list[tuple[int, int, float]], legs: list[Leg], supplies: list[TokenSupply], columns: int
+        self,
+        least: Sequence[Least],
+        legs: Sequence[Leg],
+        withdrawn: Sequence[Withdrawn],
+        converted: Sequence[Converted],
+        shape: tuple[int, int],
     ) -> None:
-        """`least`: (amount column, used column, smallest amount); `supplies` by token; `columns` of the model."""
-        self._least, self._legs, self._supplies = least, legs, supplies
-        self._least_amount, self._least_used = (_column(least, side) for side in (0, 1))
-        self._smallest = np.array([smallest for _, _, smallest in least])
-        self._amount = np.array([leg.amount for leg in legs], dtype=np.int64)
-        self._used = np.array([leg.used for leg in legs], dtype=np.int64)
-        self._share, self._opening, self._extra = (
-            np.array([value(leg) for leg in legs], dtype=float)
-            for value in (lambda leg: leg.share, lambda leg: leg.opening, lambda leg: leg.largest - leg.opening)
-        )
-        self._token = np.array([leg.token for leg in legs], dtype=np.int64)
-        self._needs = np.array([leg.needs_supply for leg in legs], dtype=bool)
-        self._brought_in = np.zeros((3, len(supplies), columns))
-        for token, supply in enumerate(supplies):
-            for column, share in supply.withdrawn:
-                self._brought_in[0, token, column] = share
-            self._brought_in[1, token, supply.withdrawal_used] = 1.0
-            self._brought_in[2, token, supply.conversion_used] = 1.0
+        """`shape`: tokens and columns of the model."""
+        self._least, self._legs, self._withdrawn, self._converted = least, legs, withdrawn, converted
+        self._needy = [leg for leg in legs if leg[-1]]
+        self._excess = np.vstack([_least_excess(least, shape[1]), *self._supply_excess(shape)])
+
+    def _supply_excess(self, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+        """By how much the supply rows of legs, and of those that the wallet has nothing for, are broken: times x."""
+        brought_in, sold, converted = np.zeros((3, *shape))
+        amount, used, token, share = _columns(self._withdrawn, (int, int, int, float))
+        brought_in[token, amount], sold[token, used] = share, 1.0
+        used, token = _columns(self._converted, (int, int))
+        converted[token, used] = 1.0
+        kinds = (int, int, int, float, float, float, bool)
+        amount, used, token, share, opening, largest, needs = _columns(self._legs, kinds)
+        legs = np.arange(len(self._legs))
+        beyond = -brought_in[token] - (largest - opening)[:, None] * converted[token]
+        beyond[legs, amount], beyond[legs, used] = share, -opening
+        lacking = -(sold + converted)[token]
+        lacking[legs, used] = 1.0
+        return beyond, lacking[needs]
 
     def least_rows(self) -> list[Cut]:
         """Every smallest movement as a row."""
-        return [self._least_row(number) for number in range(len(self._least))]
+        return [_least_row(movement) for movement in self._least]
 
     def violated(self, x: FloatArray, tolerance: float) -> list[Cut]:
         """The rows that `x` breaks by more than `tolerance`, in units of the programme."""
-        short = self._smallest * x[self._least_used] - x[self._least_amount]
-        rows = [self._least_row(int(number)) for number in np.flatnonzero(short > tolerance)]
-        if not self._legs:
-            return rows
-        withdrawn, sold, converted = (self._brought_in @ x[: self._brought_in.shape[2]])[:, self._token]
-        used = x[self._used]
-        beyond = x[self._amount] * self._share - self._opening * used - withdrawn - self._extra * converted
-        rows += [self._supply_row(int(number)) for number in np.flatnonzero(beyond > tolerance)]
-        lacking = self._needs & (used - sold - converted > tolerance)
-        return rows + [self._bringing_row(int(number)) for number in np.flatnonzero(lacking)]
+        broken = (self._excess @ x[: self._excess.shape[1]] > tolerance).nonzero()[0].tolist()
+        return [self._row(number) for number in broken]
 
-    def _least_row(self, number: int) -> Cut:
-        amount, used, smallest = self._least[number]
-        return [(amount, 1.0), (used, -smallest)], 0.0, INFINITY
+    def _row(self, number: int) -> Cut:
+        if number < len(self._least):
+            return _least_row(self._least[number])
+        number -= len(self._least)
+        if number < len(self._legs):
+            return self._supply_row(self._legs[number])
+        return self._bringing_row(self._needy[number - len(self._legs)])
 
-    def _supply_row(self, number: int) -> Cut:
-        leg = self._legs[number]
-        supply = self._supplies[leg.token]
-        terms: Terms = [(leg.amount, leg.share), (leg.used, -leg.opening)]
-        terms += [(column, -share) for column, share in supply.withdrawn]
-        terms += [(column, leg.opening - leg.largest) for column in supply.conversion_used]
+    def _supply_row(self, leg: Leg) -> Cut:
+        amount, used, token, share, opening, largest, _ = leg
+        terms: Terms = [(amount, share), (used, -opening)]
+        terms += [(column, -part) for column, _, of, part in self._withdrawn if of == token]
+        terms += [(column, opening - largest) for column, target in self._converted if target == token]
         return merged(terms), -INFINITY, 0.0
 
-    def _bringing_row(self, number: int) -> Cut:
-        leg = self._legs[number]
-        supply = self._supplies[leg.token]
-        bringing = [(column, 1.0) for column in (*supply.withdrawal_used, *supply.conversion_used)]
-        return [(leg.used, -1.0), *bringing], 0.0, INFINITY
+    def _bringing_row(self, leg: Leg) -> Cut:
+        token = leg[2]
+        bringing = [(used, 1.0) for _, used, of, _ in self._withdrawn if of == token]
+        bringing += [(used, 1.0) for used, target in self._converted if target == token]
+        return [(leg[1], -1.0), *bringing], 0.0, INFINITY
 
 
-def _column(rows: list[tuple[int, int, float]], side: int) -> IntArray:
-    return np.array([row[side] for row in rows], dtype=np.int64)
+def _least_row(movement: Least) -> Cut:
+    amount, used, smallest = movement
+    return [(amount, 1.0), (used, -smallest)], 0.0, INFINITY
+
+
+def _least_excess(least: Sequence[Least], columns: int) -> FloatArray:
+    """By how much the rows of smallest movements are broken, as a matrix to be multiplied by x."""
+    amount, used, smallest = _columns(least, (int, int, float))
+    excess, rows = np.zeros((len(least), columns)), np.arange(len(least))
+    excess[rows, amount], excess[rows, used] = -1.0, smallest
+    return excess
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], kinds: Iterable[type]) -> list[np.ndarray]:
+    """The rows' entries as arrays, one for each of `kinds`."""
+    columns = zip(*rows, strict=True) if rows else ((),) * len(tuple(kinds))
+    return [np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)]

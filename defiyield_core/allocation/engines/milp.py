@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from defiyield_core.allocation.engines.dominance import dominated
-from defiyield_core.allocation.engines.highs_solver import INFINITY, Cut, Programme, Rows, Terms, merged
-from defiyield_core.allocation.engines.lazy import LazyRows, Leg, TokenSupply
+from defiyield_core.allocation.engines.highs_solver import INFINITY, Cut, Rows, Terms, merged
+from defiyield_core.allocation.engines.lazy import LazyRows
 from defiyield_core.allocation.flows import Flows
-from defiyield_core.allocation.limits import GROUPS, Limits
+from defiyield_core.allocation.limits import GROUPS, Limits, group_sums
 from defiyield_core.allocation.problem import AllocationProblem
-from defiyield_core.units import BPS_PER_UNIT, FloatArray
+from defiyield_core.units import BPS_PER_UNIT, BoolArray, FloatArray, IntArray
 
 PAD = 1e-6
 """Basis points of AUM kept back from budgets and added to minimums, so that rounding never breaks a rule."""
@@ -57,16 +57,15 @@ class Model:
     group_row: dict[int, int] = field(default_factory=dict)
     budget_row: int = -1
     least: list[tuple[int, int, float]] = field(default_factory=list)
-    lazy: LazyRows = field(default_factory=lambda: LazyRows([], [], [], 0))
+    lazy: LazyRows = field(default_factory=lambda: LazyRows([], [], [], [], (0, 0)))
     opening: FloatArray = field(default_factory=lambda: np.zeros(0))
     deliverable: FloatArray = field(default_factory=lambda: np.zeros(0))
 
-    def exact(self) -> Programme:
-        """The programme for whole binaries: conversions are never free, so that none is larger than it need be."""
-        programme = self.rows.arrays()
-        columns = list(self.conversion.values())
-        programme.cost[columns] = np.minimum(programme.cost[columns], -LEAST_CONVERSION_COST)
-        return programme
+    def exact_cost(self, cost: FloatArray) -> FloatArray:
+        """Costs for whole binaries: conversions are never free, so that none is larger than it need be."""
+        exact, columns = cost.copy(), list(self.conversion.values())
+        exact[columns] = np.minimum(cost[columns], -LEAST_CONVERSION_COST)
+        return exact
 
     def movements(self) -> list[int]:
         """The binaries of optional movements."""
@@ -74,13 +73,11 @@ class Model:
 
     def flows(self, x: FloatArray) -> Flows:
         """The dollars that a solution moves; forced exits included."""
-        n = len(self.problem.pool_ids)
+        n, usd = len(self.problem.pool_ids), x * self.unit_usd
         deposits, withdrawals = np.zeros(n), np.where(self.limits.exits, self.limits.value_usd, 0.0)
-        for pool, column in self.deposit.items():
-            deposits[pool] = x[column] * self.unit_usd
-        for pool, column in self.withdrawal.items():
-            withdrawals[pool] = x[column] * self.unit_usd
-        conversions = {pair: x[column] * self.unit_usd for pair, column in self.conversion.items()}
+        deposits[list(self.deposit)] = usd[list(self.deposit.values())]
+        withdrawals[list(self.withdrawal)] = usd[list(self.withdrawal.values())]
+        conversions = dict(zip(self.conversion, usd[list(self.conversion.values())].tolist(), strict=True))
         return Flows(deposits, withdrawals, conversions)
 
 
@@ -109,94 +106,121 @@ def build(problem: AllocationProblem, limits: Limits, every_pool: bool = False) 
     return model
 
 
-def _add_withdrawals(model: Model, pools: np.ndarray, value: FloatArray) -> None:
+def _add_withdrawals(model: Model, pools: IntArray, value: FloatArray) -> None:
     rows, limits, unit = model.rows, model.limits, model.unit_usd
-    keep = 1.0 - model.idle_charge
-    for pool in map(int, pools):
-        most = float(value[pool])
-        minimum = max(limits.min_transaction_usd, _self_paid_minimum_usd(model, pool)) / unit + PAD
-        least = min(max(minimum, LEAST_MOVEMENT), most)
-        used = rows.binary(-limits.withdrawal_gas_usd[pool] / unit * keep)
-        growth = limits.growth[pool] if limits.yields.is_linear[pool] else 0.0
-        amount = rows.column(-growth - model.idle_charge, most, switch=used)
-        rows.row([(amount, 1.0), (used, -most)], upper=0.0)
-        model.least.append((amount, used, least))
-        model.withdrawal[pool], model.withdrawal_used[pool] = amount, used
+    most = value[pools]
+    minimum = np.maximum(limits.min_transaction_usd, _self_paid_minimum_usd(model, pools)) / unit + PAD
+    least = np.minimum(np.maximum(minimum, LEAST_MOVEMENT), most)
+    gas = -limits.withdrawal_gas_usd[pools] / unit * (1.0 - model.idle_charge)
+    growth = -_linear_growth(limits)[pools] - model.idle_charge
+    largest = most.tolist()
+    binaries = rows.switched(gas.tolist(), growth.tolist(), largest)
+    rows.links(binaries, largest)
+    model.least += zip((used + 1 for used in binaries), binaries, least.tolist(), strict=True)
+    for pool, used in zip(pools.tolist(), binaries, strict=True):
+        model.withdrawal[pool], model.withdrawal_used[pool] = used + 1, used
 
 
-def _add_deposits(model: Model, cash: float, pools: np.ndarray) -> None:
+def _linear_growth(limits: Limits) -> FloatArray:
+    """(n,) growth of a dollar; 0 where dilution's tangents say it."""
+    return np.where(limits.yields.is_linear, limits.growth, 0.0)
+
+
+def _add_deposits(model: Model, cash: float, open_pools: IntArray) -> None:
     rows, limits, unit = model.rows, model.limits, model.unit_usd
-    keep = 1.0 - model.idle_charge
+    room = np.minimum(limits.room_usd[open_pools] / unit, cash)
+    room_for_one = (room > NEGLIGIBLE) & (room >= limits.min_transaction_usd / unit)
+    chosen = room_for_one & _may_matter(model, open_pools, room, limits.deposit_gas_usd[open_pools] / unit)
+    pools, room = open_pools[chosen], room[chosen]
     least = max(limits.min_transaction_usd / unit + PAD, LEAST_MOVEMENT)
-    for pool in map(int, pools):
-        most = min(limits.room_usd[pool] / unit, cash)
-        gas = limits.deposit_gas_usd[pool] / unit
-        if most <= NEGLIGIBLE or most < limits.min_transaction_usd / unit or not _may_matter(model, pool, most, gas):
-            continue
-        used = rows.binary(-gas * keep)
-        growth = limits.growth[pool] if limits.yields.is_linear[pool] else 0.0
-        amount = rows.column(growth + model.idle_charge, most, switch=used)
-        rows.row([(amount, 1.0), (used, -most)], upper=0.0)
-        model.least.append((amount, used, min(least, most)))
+    gas = -(limits.deposit_gas_usd[pools] / unit) * (1.0 - model.idle_charge)
+    growth = _linear_growth(limits)[pools] + model.idle_charge
+    most = room.tolist()
+    binaries = rows.switched(gas.tolist(), growth.tolist(), most)
+    model.least += [(used + 1, used, min(least, largest)) for used, largest in zip(binaries, most, strict=True)]
+    written = 0
+    for place, (pool, used) in enumerate(zip(pools.tolist(), binaries, strict=True)):
+        model.deposit[pool], model.deposit_used[pool] = used + 1, used
         if pool in model.withdrawal_used:
+            rows.links(binaries[written : place + 1], most[written : place + 1])
             rows.row([(used, 1.0), (model.withdrawal_used[pool], 1.0)], upper=1.0)
-        model.deposit[pool], model.deposit_used[pool] = amount, used
+            written = place + 1
+    rows.links(binaries[written:], most[written:])
 
 
-def _may_matter(model: Model, pool: int, most: float, gas: float) -> bool:
+def _may_matter(model: Model, pools: IntArray, most: FloatArray, gas: FloatArray) -> BoolArray:
     """Not where the whole room cannot earn its own gas, unless the position is needed for the count or to place
     cash."""
     limits = model.limits
-    needed = limits.required_pools > 0 and limits.countable[pool] and limits.value_usd[pool] == 0
-    return bool(model.idle_charge > 0 or needed or limits.growth[pool] * most > gas)
+    if model.idle_charge > 0:
+        return np.ones(len(pools), dtype=bool)
+    needed = limits.countable[pools] & (limits.value_usd[pools] == 0) & (limits.required_pools > 0)
+    return np.asarray(needed | (limits.growth[pools] * most > gas))
 
 
 def _add_conversions(model: Model) -> None:
     problem, limits, unit = model.problem, model.limits, model.unit_usd
     gas, rate = problem.gas.conversion_usd / unit, problem.parameters.conversion_rate
     keep = 1.0 - model.idle_charge
+    pairs = _convertible_pairs(model, max(gas, NEGLIGIBLE))
+    most = list(pairs.values())
+    certain = ((limits.forced_target >= 0) & (model.opening > NEGLIGIBLE)).tolist()
+    count = len(pairs)
+    binaries = model.rows.switched(
+        [-gas * keep] * count, [-rate * keep] * count, most, [1.0 if certain[source] else 0.0 for source, _ in pairs]
+    )
+    model.rows.links(binaries, most)
+    model.conversion_used = dict(zip(pairs, binaries, strict=True))
+    model.conversion = {pair: used + 1 for pair, used in model.conversion_used.items()}
+
+
+def _convertible_pairs(model: Model, least: float) -> dict[tuple[int, int], float]:
+    """(from token, to token) and the largest amount: what there is of the one, what deposits may take of the other.
+
+    Args:
+        least: a token of which there is no more is not converted unless it must be.
+    """
+    problem, targets, deliverable = model.problem, model.limits.forced_target.tolist(), model.deliverable.tolist()
     absorb: dict[int, float] = {}
     for pool, column in model.deposit.items():
-        for token in problem.pool_tokens[pool]:
-            share = model.rows.upper[column] / len(problem.pool_tokens[pool])
+        members = problem.pool_tokens[pool]
+        share = model.rows.upper[column] / len(members)
+        for token in members:
             absorb[token] = absorb.get(token, 0.0) + share
-    supplies = model.deliverable.copy()
-    for token in map(int, np.flatnonzero(limits.forced_target >= 0)):  # what arrives by force may be converted onwards
-        supplies[limits.forced_target[token]] += model.deliverable[token]
-    for source, supply in enumerate(supplies):
-        forced = int(limits.forced_target[source])
+    supplies = deliverable.copy()
+    for token, target in enumerate(targets):
+        if target >= 0:  # what arrives by force may be converted onwards
+            supplies[target] += deliverable[token]
+    pairs: dict[tuple[int, int], float] = {}
+    for source, (supply, forced) in enumerate(zip(supplies, targets, strict=True)):
         if forced >= 0:
-            targets = {forced: float(supply)} if supply > 0 else {}
-        else:
-            targets = {token: min(float(supply), most) for token, most in absorb.items() if token != source}
-            if supply <= max(gas, NEGLIGIBLE):
-                targets = {}
-        for target, most in targets.items():
-            certain = forced >= 0 and model.opening[source] > NEGLIGIBLE
-            used = model.rows.binary(-gas * keep, lower=1.0 if certain else 0.0)
-            amount = model.rows.column(-rate * keep, most, switch=used)
-            model.conversion[source, target] = amount
-            model.rows.row([(amount, 1.0), (used, -most)], upper=0.0)
-            model.conversion_used[source, target] = used
+            if supply > 0:
+                pairs[source, forced] = supply
+        elif supply > least:
+            pairs.update({(source, token): min(supply, most) for token, most in absorb.items() if token != source})
+    return pairs
 
 
 def _add_token_rows(model: Model) -> None:
     """`z_t >= 0`; a forced token ends at zero: all of it is converted but the gas of the legs that bring it in."""
     terms: dict[int, Terms] = {token: [] for token in range(len(model.problem.tokens))}
     for pool, column in model.withdrawal.items():
+        shares = model.limits.token_share[pool].tolist()
         for token in model.problem.pool_tokens[pool]:
-            terms[token].append((column, float(model.limits.token_share[pool, token])))
+            terms[token].append((column, shares[token]))
     for pool, column in model.deposit.items():
         members = model.problem.pool_tokens[pool]
+        part = -1.0 / len(members)
         for token in members:
-            terms[token].append((column, -1.0 / len(members)))
+            terms[token].append((column, part))
     for (source, target), column in model.conversion.items():
         terms[source].append((column, -1.0))
         terms[target].append((column, 1.0))
     model.token_terms = {token: row for token, row in terms.items() if row}
+    openings, targets = model.opening.tolist(), model.limits.forced_target.tolist()
     for token, row in model.token_terms.items():
-        opening = float(model.opening[token])
-        if model.limits.forced_target[token] >= 0:
+        opening = openings[token]
+        if targets[token] >= 0:
             used, constant = _self_paid(model, token)
             terms_less_gas = row + [(c, -g) for c, g in used]
             model.token_row[token] = model.rows.row(terms_less_gas, constant - opening, constant - opening)
@@ -205,10 +229,13 @@ def _add_token_rows(model: Model) -> None:
     _add_timing(model)
 
 
-def _self_paid_minimum_usd(model: Model, pool: int) -> float:
-    legs, share = model.limits.forced_legs[pool], model.limits.token_share[pool]
-    paying = np.flatnonzero(legs)
-    return float((model.problem.gas.withdrawal_usd * legs[paying] / share[paying]).max(initial=0.0))
+def _self_paid_minimum_usd(model: Model, pools: IntArray) -> FloatArray:
+    """(pools,) smallest withdrawal whose legs in forced tokens can pay their own gas."""
+    if not (model.limits.forced_target >= 0).any():
+        return np.zeros(len(pools))
+    legs, share = model.limits.forced_legs[pools], model.limits.token_share[pools]
+    gas_usd = model.problem.gas.withdrawal_usd * legs
+    return np.divide(gas_usd, share, out=np.zeros(share.shape), where=legs > 0).max(axis=1, initial=0.0)
 
 
 def _self_paid(model: Model, token: int) -> tuple[Terms, float]:
@@ -220,23 +247,20 @@ def _self_paid(model: Model, token: int) -> tuple[Terms, float]:
 
 
 def _lazy_rows(model: Model) -> LazyRows:
-    problem, least = model.problem, model.limits.min_transaction_usd / model.unit_usd
-    supplies = [TokenSupply() for _ in problem.tokens]
-    for pool, column in model.withdrawal.items():
-        for token in problem.pool_tokens[pool]:
-            supplies[token].withdrawn.append((column, float(model.limits.token_share[pool, token])))
-            supplies[token].withdrawal_used.append(model.withdrawal_used[pool])
-    for (_, target), column in model.conversion_used.items():
-        supplies[target].conversion_used.append(column)
+    tokens, least = model.problem.pool_tokens, model.limits.min_transaction_usd / model.unit_usd
+    upper, opening = model.rows.upper, model.opening.tolist()
     legs = []
     for pool, amount in model.deposit.items():
-        members, used = problem.pool_tokens[pool], model.deposit_used[pool]
-        largest = model.rows.upper[amount] / len(members)
+        members, used = tokens[pool], model.deposit_used[pool]
+        share, largest, needed = 1.0 / len(members), upper[amount] / len(members), least / len(members)
         for token in members:
-            opening = min(float(model.opening[token]), largest)
-            needs = float(model.opening[token]) < least / len(members)
-            legs.append(Leg(amount, used, 1.0 / len(members), token, opening, largest, needs))
-    return LazyRows(model.least, legs, supplies, len(model.rows.cost))
+            legs.append((amount, used, token, share, min(opening[token], largest), largest, opening[token] < needed))
+    withdrawn = []
+    for pool, amount in model.withdrawal.items():
+        shares, used = model.limits.token_share[pool].tolist(), model.withdrawal_used[pool]
+        withdrawn += [(amount, used, token, shares[token]) for token in tokens[pool]]
+    converted = [(column, target) for (_, target), column in model.conversion_used.items()]
+    return LazyRows(model.least, legs, withdrawn, converted, (len(model.opening), len(model.rows.cost)))
 
 
 def _add_timing(model: Model) -> None:
@@ -271,12 +295,14 @@ def _add_timing(model: Model) -> None:
 def _fee_terms(model: Model) -> tuple[Terms, float]:
     """Every fee as (column, fee in units), and the gas of forced exits; each a little more than it is."""
     unit, limits, problem = model.unit_usd, model.limits, model.problem
-    terms: Terms = [(c, limits.deposit_gas_usd[p] / unit + PAD) for p, c in model.deposit_used.items()]
-    terms += [(c, limits.withdrawal_gas_usd[p] / unit + PAD) for p, c in model.withdrawal_used.items()]
-    terms += [(c, problem.gas.conversion_usd / unit + PAD) for c in model.conversion_used.values()]
+    deposit_gas = (limits.deposit_gas_usd / unit + PAD).tolist()
+    withdrawal_gas = limits.withdrawal_gas_usd / unit + PAD
+    own_gas, conversion_gas = withdrawal_gas.tolist(), problem.gas.conversion_usd / unit + PAD
+    terms: Terms = [(c, deposit_gas[p]) for p, c in model.deposit_used.items()]
+    terms += [(c, own_gas[p]) for p, c in model.withdrawal_used.items()]
+    terms += [(c, conversion_gas) for c in model.conversion_used.values()]
     terms += [(c, problem.parameters.conversion_rate) for c in model.conversion.values()]
-    exits = limits.withdrawal_gas_usd[limits.exits]
-    return terms, float((exits / unit + PAD).sum())
+    return terms, float(withdrawal_gas[limits.exits].sum())
 
 
 def _add_budget(model: Model) -> None:
@@ -288,14 +314,14 @@ def _add_budget(model: Model) -> None:
 
 
 def _add_groups(model: Model, value: FloatArray) -> None:
-    limits, group = model.limits, model.problem.group
-    kept = np.where(limits.exits, 0.0, value)
+    limits, group = model.limits, model.problem.group.tolist()
+    kept = group_sums(model.problem.group, np.where(limits.exits, 0.0, value))
+    room = (limits.group_cap_usd / model.unit_usd - kept).tolist()
     for number in GROUPS:
         terms = [(c, 1.0) for p, c in model.deposit.items() if group[p] == number]
         if terms:
             terms += [(c, -1.0) for p, c in model.withdrawal.items() if group[p] == number]
-            cap = limits.group_cap_usd[number - 1] / model.unit_usd
-            model.group_row[number] = model.rows.row(terms, upper=float(cap - kept[group == number].sum()))
+            model.group_row[number] = model.rows.row(terms, upper=room[number - 1])
 
 
 def fees_pinned(model: Model, payers: Mapping[int, Terms], constants: Mapping[int, float]) -> list[Cut]:

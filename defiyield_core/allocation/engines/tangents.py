@@ -120,6 +120,8 @@ class Tangents:
 def add_growth(model: Model) -> Tangents:
     """Columns for the growth of every diluted pool that may be traded, with the first tangents written as rows."""
     limits, tangents = model.limits, Tangents(model.unit_usd)
+    if limits.yields.is_linear.all():
+        return tangents
     kinks = limits.yields.kink_usd() / model.unit_usd
     traded = sorted((model.deposit.keys() | model.withdrawal.keys()) - set(np.flatnonzero(limits.yields.is_linear)))
     for pool in map(int, traded):
