@@ -31,7 +31,7 @@ class HoldPolicy(EligiblePoolsPolicy):
 
 @dataclass(frozen=True)
 class HoldPoolPolicy:
-    """Everything in one pool: the largest of `protocol` whose only token is `token`, eligible or not.
+    """Everything in one pool, eligible or not: the one of `pool_id`, or the largest of `protocol` in `token` alone.
 
     Idle cash is deposited when it is worth at least the smallest transaction.
     """
@@ -39,9 +39,19 @@ class HoldPoolPolicy:
     parameters: Parameters
     protocol: str
     token: str
+    pool_id: str = ""
 
     def frame(self, view: MarketView, state: PortfolioState) -> Framed:
         """The problem in which that pool alone is open: the one that is held, else the largest of today."""
+        chosen = self._named(view) if self.pool_id else self._largest(view, state)
+        return frame_problem(_opened(view, chosen), state, self.parameters.with_overrides({"pool_selection": "all"}))
+
+    def _named(self, view: MarketView) -> int:
+        """The pool by its id on a day with a rate of it, else none."""
+        pool = view.pools.ids.index(self.pool_id) if self.pool_id in view.pools.ids else -1
+        return pool if pool >= 0 and np.isfinite(view.tvl_usd[pool]) else -1
+
+    def _largest(self, view: MarketView, state: PortfolioState) -> int:
         token = view.tokens.index(self.token) if self.token in view.tokens else -1
         matches = [
             pool
@@ -52,8 +62,7 @@ class HoldPoolPolicy:
             and np.isfinite(view.tvl_usd[pool])
         ]
         held = np.flatnonzero((state.positions > 0).any(axis=1))
-        chosen = int(held[0]) if len(held) else max(matches, key=lambda pool: view.tvl_usd[pool], default=-1)
-        return frame_problem(_opened(view, chosen), state, self.parameters.with_overrides({"pool_selection": "all"}))
+        return int(held[0]) if len(held) else max(matches, key=lambda pool: view.tvl_usd[pool], default=-1)
 
     def decide(self, problem: AllocationProblem) -> AllocationDecision:
         """All in on the first day the pool is there; afterwards nothing moves.
@@ -96,15 +105,15 @@ class EqualWeightPolicy(EligiblePoolsPolicy):
         return move_to(problem, target_usd)
 
 
-def hold_pool(parameters: Parameters, *, protocol: str = "", token: str = "") -> HoldPoolPolicy:
-    """Build the policy; both options are required.
+def hold_pool(parameters: Parameters, *, protocol: str = "", token: str = "", pool_id: str = "") -> HoldPoolPolicy:
+    """Build the policy from a protocol and a token, or from the id of a pool.
 
     Raises:
-        ConfigurationError: one of them is missing.
+        ConfigurationError: one of them is missing, or both ways are used.
     """
-    if not protocol or not token:
-        raise ConfigurationError("policy hold_pool needs the options protocol and token")
-    return HoldPoolPolicy(parameters, protocol, token.upper())
+    if bool(pool_id) == bool(protocol or token) or bool(protocol) != bool(token):
+        raise ConfigurationError("policy hold_pool needs the options protocol and token, or pool_id alone")
+    return HoldPoolPolicy(parameters, protocol, token.upper(), pool_id)
 
 
 def equal_weight(parameters: Parameters, *, rebalance_days: int = 30) -> EqualWeightPolicy:

@@ -103,7 +103,7 @@ def escape_token(view: MarketView) -> int:
     if not safe.any():
         return -1
     candidates = np.flatnonzero(safe)
-    caps = np.nan_to_num(view.market_cap_usd[candidates], nan=0.0)
+    caps = _known(view.market_cap_usd[candidates])
     return int(candidates[np.argmax(caps)])
 
 
@@ -116,30 +116,31 @@ def frame_problem(view: MarketView, state: PortfolioState, parameters: Parameter
     held: BoolArray = np.asarray((state.positions > 0).any(axis=1))
     target = escape_token(view)
     exit_iced = parameters.icebox_policy == "exit" and target >= 0
-    must_exit, withdrawable = _exits(view, state, parameters, exit_iced)
+    must_exit, withdrawable = _exits(view, state, parameters, exit_iced, held)
     depositable = selected(view, view.depositable & ~must_exit, parameters.pool_selection)
     pools = np.flatnonzero(depositable | held)
     frozen_tokens = ~view.on_peg if not exit_iced else np.zeros(len(view.tokens), dtype=bool)
     in_wallet = (state.wallet > 0) & view.approved & ~frozen_tokens
     needed: BoolArray = np.asarray(in_wallet | (state.positions > 0).any(axis=0))
-    for pool in pools:
-        needed[list(view.pools.tokens[pool])] = True
+    pool_list = pools.tolist()
+    needed[[token for pool in pool_list for token in view.pools.tokens[pool]]] = True
     if exit_iced and (needed & ~view.on_peg).any():
         needed[target] = True
     tokens = np.flatnonzero(needed & (view.price_usd > 0))
+    tvl_usd = np.where(np.isfinite(view.forecast_tvl_usd), view.forecast_tvl_usd, view.tvl_usd)[pools]
     problem = AllocationProblem(
         as_of=view.day,
-        tokens=tuple(view.tokens[token] for token in tokens),
+        tokens=tuple(view.tokens[token] for token in tokens.tolist()),
         token_prices=view.price_usd[tokens],
         wallet=np.where(in_wallet, state.wallet, 0.0)[tokens],
         convertible_into=(view.approved & view.on_peg)[tokens],
         forced_target=_forced_targets(view, state, tokens, target if exit_iced else -1, parameters),
-        pool_ids=tuple(view.pools.ids[pool] for pool in pools),
-        pool_symbols=tuple(view.pools.symbols[pool] for pool in pools),
-        pool_protocols=tuple(view.pools.protocols[pool] for pool in pools),
+        pool_ids=tuple(view.pools.ids[pool] for pool in pool_list),
+        pool_symbols=tuple(view.pools.symbols[pool] for pool in pool_list),
+        pool_protocols=tuple(view.pools.protocols[pool] for pool in pool_list),
         pool_tokens=_pool_tokens(view, pools, tokens),
-        apy=_expected_apy(view, pools),
-        tvl_usd=np.nan_to_num(np.where(np.isfinite(view.forecast_tvl_usd), view.forecast_tvl_usd, view.tvl_usd)[pools]),
+        apy=_known(view.forecast_apy[pools]),  # a held pool without a forecast is not assumed to earn
+        tvl_usd=_known(tvl_usd),
         group=view.group[pools],
         depositable=depositable[pools],
         withdrawable=withdrawable[pools],
@@ -152,14 +153,13 @@ def frame_problem(view: MarketView, state: PortfolioState, parameters: Parameter
 
 
 def _exits(
-    view: MarketView, state: PortfolioState, parameters: Parameters, exit_iced: bool
+    view: MarketView, state: PortfolioState, parameters: Parameters, exit_iced: bool, held: BoolArray
 ) -> tuple[BoolArray, BoolArray]:
     """(P,) positions that must be left, and those that may be: under `hold` what holds an iceboxed token stays.
 
     Under `exit` without a token to flee to, such a position stays too, whatever else speaks against its pool: the view
     does not tell the icebox from the other hard reasons.
     """
-    held: BoolArray = np.asarray((state.positions > 0).any(axis=1))
     gone = held & (state.absent_days >= GONE_DAYS)
     holds_iced: BoolArray = np.asarray((state.positions[:, ~view.on_peg] > 0).any(axis=1))
     must_exit = held & (view.must_exit | gone)
@@ -168,14 +168,14 @@ def _exits(
     return must_exit, must_exit | exit_iced | ~holds_iced
 
 
-def _expected_apy(view: MarketView, pools: IntArray) -> FloatArray:
-    """The forecast, or 0: a held pool without a forecast is not assumed to earn."""
-    return np.nan_to_num(view.forecast_apy[pools])
+def _known(values: FloatArray) -> FloatArray:
+    """The values, 0 where there is none."""
+    return np.where(np.isnan(values), 0.0, values)
 
 
 def _pool_tokens(view: MarketView, pools: IntArray, tokens: IntArray) -> tuple[tuple[int, ...], ...]:
-    place = {int(token): position for position, token in enumerate(tokens)}
-    return tuple(tuple(place[token] for token in view.pools.tokens[pool] if token in place) for pool in pools)
+    place = {token: position for position, token in enumerate(tokens.tolist())}
+    return tuple(tuple(place[token] for token in view.pools.tokens[pool] if token in place) for pool in pools.tolist())
 
 
 def _forced_targets(

@@ -12,6 +12,7 @@ from defiyield_core.policies.gas_blind import GasBlindPolicy
 from defiyield_core.policies.older_rule import OlderRulePolicy
 from defiyield_core.policies.optimiser import OptimiserPolicy
 from defiyield_core.policies.port import Policy
+from defiyield_core.policies.random_weights import random_weights
 from defiyield_core.policies.threshold import threshold
 from defiyield_core.policies.waterfall import best_apy, waterfall
 
@@ -25,6 +26,7 @@ POLICIES: dict[str, Callable[..., Policy]] = {
     "threshold": threshold,
     "waterfall": waterfall,
     "best_apy": best_apy,
+    "random_weights": random_weights,
 }
 
 

@@ -13,7 +13,7 @@ from defiyield_core.parameters import Parameters
 from defiyield_core.policies.cost_blind import follow, stay
 from defiyield_core.policies.port import EligiblePoolsPolicy
 from defiyield_core.policies.schedule import checked_days, is_due
-from defiyield_core.units import FloatArray
+from defiyield_core.units import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,14 @@ class BestApyPolicy(EligiblePoolsPolicy):
         return move_to(problem, filled(problem, limits, cap_usd, np.full(3, np.inf)))
 
 
-def filled(problem: AllocationProblem, limits: Limits, cap_usd: FloatArray, group_cap_usd: FloatArray) -> FloatArray:
-    """(n,) positions that fill the pools in the order of their forecasts, the first of equals first.
+def filled(
+    problem: AllocationProblem,
+    limits: Limits,
+    cap_usd: FloatArray,
+    group_cap_usd: FloatArray,
+    order: IntArray | None = None,
+) -> FloatArray:
+    """(n,) positions that fill the pools in the given order: that of their forecasts, the first of equals first.
 
     What may not be withdrawn keeps its place. A pool that has no room for a minimum transaction is passed over, and so
     are further pools once `max_pools` are filled.
@@ -66,7 +72,7 @@ def filled(problem: AllocationProblem, limits: Limits, cap_usd: FloatArray, grou
     ceiling = np.where(open_to_deposits(problem), cap_usd, held_usd)
     ceiling[problem.must_exit | ~problem.withdrawable | (problem.apy < 0)] = 0.0
     smallest = np.where(held_usd > 0, np.minimum(held_usd, limits.min_transaction_usd), limits.min_transaction_usd)
-    for pool in np.argsort(-problem.apy, kind="stable"):
+    for pool in np.argsort(-problem.apy, kind="stable") if order is None else order:
         group = problem.group[pool] - 1
         usd = min(float(ceiling[pool]), float(room[group]), left)
         if places > 0 and usd > 0 and usd >= smallest[pool]:

@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import compress
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from defiyield_core import __version__
 from defiyield_core.allocation.explain import Explanation, explain, is_by_rule
-from defiyield_core.allocation.problem_file import problem_json
+from defiyield_core.allocation.problem_file import problem_text
 from defiyield_core.calendar import Window, end_of, utc_now
 from defiyield_core.contracts import table
+from defiyield_core.contracts.schema import Column, Table
 from defiyield_core.history import MarketHistory
 from defiyield_core.policies.port import Decided
 from defiyield_core.portfolio.day import ClosedDay
 from defiyield_core.portfolio.spec import PortfolioSpec
 from defiyield_core.portfolio.state import state_rows
-from defiyield_core.units import DAYS_PER_YEAR, exact_sum
+from defiyield_core.units import DAYS_PER_YEAR, BoolArray, exact_sum
 from defiyield_core.universe.lists import as_of
 from defiyield_core.warehouse.port import TableWrite
 
@@ -41,13 +44,22 @@ PORTFOLIO_DAY_TABLES = (
 )
 
 
+_EPOCH = date(1970, 1, 1).toordinal()
+_DAILY_COLUMNS = table("portfolio_daily").column_names
+
+
 def decision_id(spec: PortfolioSpec, day: date) -> str:
     """Id of one decision: equal for equal portfolio file, day and code. Resume keeps only days of the same id."""
+    return decision_ids(spec)(day)
+
+
+def decision_ids(spec: PortfolioSpec) -> Callable[[date], str]:
+    """`decision_id` of the portfolio by day, for many of them."""
     flows = {str(moment): dict(tokens) for moment, tokens in spec.flows.items()}
     money = [dict(spec.wallet), list(spec.addresses), flows]
-    rules = [spec.policy, dict(spec.policy_options), spec.parameters.model_dump()]
-    config = [spec.name, str(day), *rules, *money, __version__]
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
+    rules = [spec.policy, dict(spec.policy_options), spec.parameters.model_dump(), spec.mode]
+    config = json.dumps([spec.name, *rules, *money, __version__], sort_keys=True)
+    return lambda day: hashlib.sha256(f"{day} {config}".encode()).hexdigest()[:12]
 
 
 @dataclass
@@ -66,12 +78,29 @@ class Books:
     rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in PORTFOLIO_DAY_TABLES})
 
     def __post_init__(self) -> None:
+        self._before_last = dict.fromkeys(PORTFOLIO_DAY_TABLES, 0)
+        self._decision_id = decision_ids(self.spec)
         self._snapshots = {name: _Snapshots(frame) for name, frame in self.lists.items()}
         self._rules = json.dumps(self.spec.parameters.model_dump(), sort_keys=True)
+        self._options = json.dumps(dict(self.spec.policy_options), sort_keys=True)
+        self._texts: dict[bytes, str] = {}
+
+    @property
+    def last_day(self) -> Mapping[str, list[Row]]:
+        """Rows of the day that was booked last, by table."""
+        return {name: rows[self._before_last[name] :] for name, rows in self.rows.items()}
+
+    def restore(self, rows: Mapping[str, list[Row]], ytd_growth: float, ytd_year: int) -> None:
+        """Book a day from rows that were booked before, with the growth since January they left."""
+        self._before_last = {name: len(kept) for name, kept in self.rows.items()}
+        for name in PORTFOLIO_DAY_TABLES:
+            self.rows[name].extend(rows[name])
+        self.ytd_growth, self.ytd_year = ytd_growth, ytd_year
 
     def add(self, closed: ClosedDay) -> Mapping[str, object]:
         """Book a day; the row of `portfolio_daily` as a mapping."""
-        run_id = decision_id(self.spec, closed.state.day)
+        self._before_last = {name: len(kept) for name, kept in self.rows.items()}
+        run_id = self._decision_id(closed.state.day)
         key: Row = (self.spec.name, closed.state.day, run_id)
         daily = self._daily(closed, key)
         decided = closed.decided
@@ -82,20 +111,17 @@ class Books:
         self.rows["portfolio_state"].extend(state_rows(self.spec.name, closed.state, self.market))
         self.rows["daily_ledger"].extend(self._ledger(closed))
         if decided is not None and explanation is not None:
-            self.rows["allocation_problems"].append((*key, _problem_text(decided)))
+            self.rows["allocation_problems"].append((*key, problem_text(decided.problem)))
             self.rows["asset_allocation_details"].extend(_details(closed, decided, explanation, key))
             self.rows["allocation_transactions"].extend(_transactions(decided, key))
-        return dict(zip(table("portfolio_daily").column_names, daily, strict=True))
+        return dict(zip(_DAILY_COLUMNS, daily, strict=True))
 
     def writes(self, window: Window) -> tuple[TableWrite, ...]:
         """Everything booked, and the watermark, as one transaction's writes."""
         scope = {"portfolio": self.spec.name}
-        writes = [
-            TableWrite(name, pd.DataFrame(rows, columns=list(table(name).column_names)), window, scope)
-            for name, rows in self.rows.items()
-        ]
+        writes = [TableWrite(name, _frame(table(name), rows), window, scope) for name, rows in self.rows.items()]
         now = utc_now()
-        completed = [(self.spec.name, day, decision_id(self.spec, day), __version__, now) for day in window]
+        completed = [(self.spec.name, day, self._decision_id(day), __version__, now) for day in window]
         frame = pd.DataFrame(completed, columns=list(table("completed_days").column_names))
         return (*writes, TableWrite("completed_days", frame, window, {"subject": self.spec.name}))
 
@@ -106,7 +132,8 @@ class Books:
         moves = [row for row in transactions if row.type in ("WITHDRAWAL", "ALLOCATION")]
         conversions = [row for row in transactions if row.type == "CONVERSION"]
         aum = state.aum_usd
-        weighted = exact_sum(state.position_usd * np.nan_to_num(state.forecast_apy))
+        known = np.isfinite(state.forecast_apy)
+        weighted = exact_sum(state.position_usd * np.where(known, state.forecast_apy, 0.0))
         day_yield = accrual / opened.aum_open_usd if opened.aum_open_usd else 0.0
         return (
             *key,
@@ -132,7 +159,6 @@ class Books:
 
     def _parameters(self, closed: ClosedDay, explanation: Explanation | None, key: Row) -> Row:
         t = self.market.index_of(closed.state.day)
-        tokens = np.array(self.market.tokens, dtype=object)
         decision = closed.decided.decision if closed.decided else None
         portfolio, day, run_id = key
         return (
@@ -141,10 +167,10 @@ class Books:
             run_id,
             self.spec.policy,
             self._rules,
-            json.dumps(list(tokens[self.market.approved[t]])),
+            self._names(self.market.approved[t]),
             self._snapshots["blacklisted_tokens"].text(closed.state.day),
             self._snapshots["approved_protocols"].text(closed.state.day),
-            json.dumps(list(tokens[self.market.iceboxed[t]])),
+            self._names(self.market.iceboxed[t]),
             closed.status,
             closed.reason,
             decision.objective_usd if decision else None,
@@ -154,8 +180,15 @@ class Books:
             "; ".join(decision.notes) if decision else "",
             self.spec.parameters.engine if decision and not is_by_rule(decision) else None,
             explanation.break_even_days if explanation else None,
-            json.dumps(dict(self.spec.policy_options), sort_keys=True),
+            self._options,
         )
+
+    def _names(self, chosen: BoolArray) -> str:
+        """The market's tokens that are chosen, as JSON: written anew only where the choice is new."""
+        key = chosen.tobytes()
+        if key not in self._texts:
+            self._texts[key] = json.dumps(list(compress(self.market.tokens, chosen.tolist())))
+        return self._texts[key]
 
     def _allocations(self, closed: ClosedDay, key: Row) -> list[Row]:
         state = closed.state
@@ -202,6 +235,23 @@ class Books:
         ]
 
 
+def _frame(contract: Table, rows: Sequence[Row]) -> pd.DataFrame:
+    """Booked rows as columns that are canonical already, so that the warehouse's checks have nothing to cast."""
+    if not rows:
+        return contract.empty()
+    columns = zip(contract.columns, zip(*rows, strict=True), strict=True)
+    return pd.DataFrame({column.name: _values(column, values) for column, values in columns}, copy=False)
+
+
+def _values(column: Column, values: Sequence[Any]) -> np.ndarray:
+    if column.type == "double":
+        return np.array(values, dtype=np.float64)
+    if column.type == "date":
+        days = np.fromiter((day.toordinal() for day in values), np.int64, len(values)) - _EPOCH
+        return days.astype("datetime64[D]").astype("datetime64[ns]")
+    return np.array(values, dtype=object if column.type == "text" else None)
+
+
 class _Snapshots:
     """A list as it stood at the end of days, as JSON: written anew only where the list has changed."""
 
@@ -218,10 +268,6 @@ class _Snapshots:
         if state not in self._texts:
             self._texts[state] = json.dumps(as_of(self._frame, moment))
         return self._texts[state]
-
-
-def _problem_text(decided: Decided) -> str:
-    return json.dumps(problem_json(decided.problem), separators=(",", ":"))
 
 
 def _details(closed: ClosedDay, decided: Decided, explanation: Explanation, key: Row) -> list[Row]:

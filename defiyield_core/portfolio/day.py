@@ -82,20 +82,22 @@ def open_day(
     t = market.index_of(day)
     held = (state.positions > 0).any(axis=1)
     observed = np.isfinite(market.observed_apy[t])
-    growth = np.where(observed & ~market.flagged[t], daily_growth(np.nan_to_num(market.observed_apy[t])), 0.0)
+    growth = np.where(observed & ~market.flagged[t], _daily_growth(market.observed_apy[t], observed), 0.0)
+    position_usd = state.position_usd
     tvl_usd = market.filled_tvl_usd[t]
-    growth = diluted(growth, state.position_usd, tvl_usd, parameters)
+    growth = diluted(growth, position_usd, tvl_usd, parameters)
     gained = state.positions * growth[:, None]
     absent = np.where(held, market.absent_days[t], 0)
     gone_today = (absent >= GONE_DAYS) & (state.absent_days < GONE_DAYS)
-    lost = np.where(gone_today[:, None], (state.positions + gained) * parameters.gone_haircut, 0.0)
-    positions = state.positions + gained - lost
+    grown = state.positions + gained
+    lost = np.where(gone_today[:, None], grown * parameters.gone_haircut, 0.0)
+    positions = grown - lost
     price = market.price_usd[t]
-    before_flows = state.wallet + (state.positions + gained).sum(axis=0)
+    before_flows = state.wallet + grown.sum(axis=0)
     revaluation = before_flows * (price - state.price_usd) - lost.sum(axis=0) * price
     added = _flow_amounts(flows, market, state, day)
-    expected = np.where(np.isfinite(state.forecast_apy), daily_growth(np.nan_to_num(state.forecast_apy)), 0.0)
-    expected = diluted(expected, state.position_usd, tvl_usd, parameters)
+    expected = _daily_growth(state.forecast_apy, np.isfinite(state.forecast_apy))
+    expected = diluted(expected, position_usd, tvl_usd, parameters)
     return OpenedDay(
         state=replace(
             state, day=day, wallet=state.wallet + added, positions=positions, price_usd=price.copy(), absent_days=absent
@@ -103,11 +105,16 @@ def open_day(
         aum_open_usd=state.aum_usd,
         accrual_usd=gained.sum(axis=0) * state.price_usd,
         pool_accrual_usd=(gained * state.price_usd).sum(axis=1),
-        forecast_accrual_usd=exact_sum(state.position_usd * expected),
+        forecast_accrual_usd=exact_sum(position_usd * expected),
         revaluation_usd=np.where(before_flows > 0, revaluation, 0.0),
         flows_usd=added * price,
         no_data=held & ~observed,
     )
+
+
+def _daily_growth(apy: FloatArray, known: BoolArray) -> FloatArray:
+    """(P,) one day's growth at these rates; 0 where the rate is not known."""
+    return daily_growth(np.where(known, apy, 0.0))
 
 
 def diluted(growth: FloatArray, position_usd: FloatArray, tvl_usd: FloatArray, parameters: Parameters) -> FloatArray:
@@ -168,7 +175,7 @@ def close_day(opened: OpenedDay, market: MarketHistory, policy: Policy, paramete
     view = market.as_of(opened.state.day)
     reason = missing_data(view, parameters)
     if reason:
-        closed = ClosedDay(opened, opened.state, view, None, "data_missing", reason, np.zeros(len(market.tokens)))
+        closed = held_day(opened, market, "data_missing", reason)
     else:
         answer = decided(policy, view, opened.state)
         status, reason = _STATUS[answer.decision.status], answer.decision.reason
@@ -185,6 +192,12 @@ def close_day(opened: OpenedDay, market: MarketHistory, policy: Policy, paramete
         )
     _assert_identity(closed)
     return closed
+
+
+def held_day(opened: OpenedDay, market: MarketHistory, status: str, reason: str) -> ClosedDay:
+    """A day without a decision: what is held stays, and the reason is kept."""
+    view = market.as_of(opened.state.day)
+    return ClosedDay(opened, opened.state, view, None, status, reason, np.zeros(len(market.tokens)))
 
 
 def _executed(state: PortfolioState, view: MarketView, decided: Decided) -> PortfolioState:

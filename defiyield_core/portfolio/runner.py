@@ -1,13 +1,13 @@
 """A portfolio over a window of days: the same loop for the daily run, the backfill and the backtest.
 
-Belongs here: loading the market and the state, the loop in chunks, the watermark. Does not belong here: one day's money
-(see `day`), rows (see `books`).
+Belongs here: loading the market and the state, the chunks, the watermark. Does not belong here: the loop (see `loop`),
+one day's money (see `day`), rows (see `books`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -19,9 +19,9 @@ from defiyield_core.contracts.schema import conform
 from defiyield_core.errors import ConfigurationError, DataError
 from defiyield_core.history import MarketHistory, load_market
 from defiyield_core.pipeline.step import StepContext
-from defiyield_core.policies.registry import policy_for
-from defiyield_core.portfolio.books import Books, decision_id
-from defiyield_core.portfolio.day import close_day, open_day
+from defiyield_core.portfolio.books import Books, decision_ids
+from defiyield_core.portfolio.journal import Journal
+from defiyield_core.portfolio.loop import LoopEnd, OnDay, run_days
 from defiyield_core.portfolio.observed import observed_wallet, wallet_differences
 from defiyield_core.portfolio.spec import MINIMUM_WARMUP_DAYS, WARMUP_DAYS, PortfolioSpec
 from defiyield_core.portfolio.state import WALLET, starting_state, state_from_rows, state_rows
@@ -30,8 +30,6 @@ from defiyield_core.warehouse.port import TableWrite, Warehouse
 
 CHUNK_DAYS = 90
 """Days that are committed together: a killed run loses at most these."""
-
-OnDay = Callable[[date, Mapping[str, object]], None]
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,9 @@ def _remaining(warehouse: Warehouse, spec: PortfolioSpec, window: Window) -> Win
     """
     rows = warehouse.read("completed_days", window, scope={"subject": spec.name})
     completed = {day.date(): run_id for day, run_id in zip(rows["date"], rows["run_id"], strict=True)}
+    named = decision_ids(spec)
     for day in window:
-        if completed.get(day) != decision_id(spec, day):
+        if completed.get(day) != named(day):
             return Window(day, window.end)
     return None
 
@@ -128,30 +127,62 @@ def _run_chunk(
     warehouse: Warehouse, spec: PortfolioSpec, chunk: Window, on_day: OnDay | None
 ) -> tuple[str, tuple[str, ...]]:
     """Compute and write a chunk; the fingerprint of its market, and what people should know about the wallet."""
-    before = chunk.start - timedelta(days=1)
-    stored = _closing_rows(warehouse, spec, before)
-    market = load_market(
-        warehouse,
-        spec.parameters,
-        chunk,
-        held_tokens={*stored["token"], *spec.wallet},
-        held_pools={location for location in stored["location"] if location != WALLET},
+    opening = opening_of(warehouse, spec, chunk)
+    market = load_market(warehouse, spec.parameters, chunk, held_tokens=opening.tokens, held_pools=opening.pools)
+    _, warnings = run_on_market(warehouse, spec, market, chunk, opening, on_day=on_day)
+    return market.fingerprint(), warnings
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a portfolio brings into a window.
+
+    Attributes:
+        rows: of `portfolio_state`, the close of the day before; none when it begins.
+        wallet: what it begins with then. tokens, pools: names that its market must know.
+    """
+
+    rows: pd.DataFrame
+    wallet: Mapping[str, float]
+    tokens: frozenset[str]
+    pools: frozenset[str]
+
+
+def opening_of(warehouse: Warehouse, spec: PortfolioSpec, window: Window) -> Opening:
+    """The stored close of the day before the window, or the wallet that it begins with (observed for a live one).
+
+    Raises:
+        DataError: it has begun, but that day's close is missing.
+    """
+    stored = _closing_rows(warehouse, spec, window.start - timedelta(days=1))
+    return Opening(
+        rows=stored,
+        wallet=observed_wallet(warehouse, spec.addresses, window.start) or spec.wallet,
+        tokens=frozenset({*stored["token"], *spec.wallet}),
+        pools=frozenset(location for location in stored["location"] if location != WALLET),
     )
-    wallet = observed_wallet(warehouse, spec.addresses, chunk.start) or spec.wallet
-    state = state_from_rows(stored, market) if len(stored) else starting_state(before, wallet, market)
+
+
+def run_on_market(
+    warehouse: Warehouse,
+    spec: PortfolioSpec,
+    market: MarketHistory,
+    window: Window,
+    opening: Opening,
+    *,
+    on_day: OnDay | None = None,
+    journal: Journal | None = None,
+) -> tuple[LoopEnd, tuple[str, ...]]:
+    """Run the portfolio on a loaded market and write its tables in one transaction; also warnings about its wallet."""
+    before = window.start - timedelta(days=1)
+    begins = not len(opening.rows)
+    state = starting_state(before, opening.wallet, market) if begins else state_from_rows(opening.rows, market)
     lists = {name: warehouse.read(name) for name in ("blacklisted_tokens", "approved_protocols")}
     books = Books(spec, market, lists, *_year_to_date(warehouse, spec, before))
-    policy = policy_for(spec.policy, spec.parameters, spec.policy_options)
-    for day in chunk:
-        opened = open_day(state, market, day, spec.parameters, spec.flows.get(day, {}))
-        closed = close_day(opened, market, policy, spec.parameters)
-        state = closed.state
-        row = books.add(closed)
-        if on_day is not None:
-            on_day(day, row)
-    outdated = _outdated_watermark(warehouse, spec, chunk.end, state_rows(spec.name, state, market))
-    warehouse.replace((*books.writes(chunk), *outdated))
-    return market.fingerprint(), () if len(stored) or spec.addresses else _left_out(spec, market)
+    end = run_days(market, spec, state, window, books, on_day=on_day, journal=journal)
+    outdated = _outdated_watermark(warehouse, spec, window.end, state_rows(spec.name, end.state, market))
+    warehouse.replace((*books.writes(window), *outdated))
+    return end, _left_out(spec, market) if begins and not spec.addresses else ()
 
 
 def _left_out(spec: PortfolioSpec, market: MarketHistory) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from defiyield_core.errors import ConfigurationError
 from defiyield_core.parameters import Parameters, parameters
 
+MODES = ("carry", "independent", "compounded")
+"""What each day is decided from (see `portfolio.modes`)."""
 WARMUP_DAYS = 34
 """Days of data before a portfolio's first decision: 30 of rolling statistics, 3 of a gap carried, 1 for the change."""
 MINIMUM_WARMUP_DAYS = 30
@@ -37,6 +39,7 @@ class _PortfolioFile(BaseModel):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
     description: str = ""
     policy: str = "optimiser"
+    mode: Literal["carry", "independent", "compounded"] = "carry"
     policy_options: dict[str, Any] = Field(default_factory=dict)
     wallet: dict[str, float]
     preset: str = "default"
@@ -58,6 +61,7 @@ class PortfolioSpec:
         source: source this portfolio insists on; None takes the deployment's.
         addresses: on-chain accounts of a live portfolio; a paper portfolio has none.
         flows: external deposits (positive) and withdrawals of wallet tokens, by day.
+        mode: what each day is decided from (see `portfolio.modes`).
     """
 
     name: str
@@ -70,6 +74,16 @@ class PortfolioSpec:
     source: str | None = None
     addresses: tuple[str, ...] = ()
     flows: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
+    mode: str = "carry"
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ConfigurationError(f"unknown mode '{self.mode}': choose one of {', '.join(MODES)}")
+        if self.mode != "carry" and (self.addresses or self.flows):
+            raise ConfigurationError(
+                f"portfolio {self.name}: mode {self.mode} begins every day with the starting wallet: "
+                "it goes with neither addresses nor external flows"
+            )
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> PortfolioSpec:
         """A copy with some parameters replaced (the command line's `--set`).
@@ -77,8 +91,7 @@ class PortfolioSpec:
         Raises:
             ConfigurationError: a value is wrong, or it is one that all portfolios share.
         """
-        values = {**self.__dict__, "parameters": _own(self.parameters.with_overrides(overrides))}
-        return PortfolioSpec(**values)
+        return replace(self, parameters=_own(self.parameters.with_overrides(overrides)))
 
 
 def _own(chosen: Parameters) -> Parameters:
@@ -127,6 +140,7 @@ def load_portfolio(path: Path) -> PortfolioSpec:
         source=file.source,
         addresses=tuple(address.lower() for address in file.addresses),
         flows={day: _by_name(sums, f"portfolio file {path}: flows of {day}") for day, sums in file.flows.items()},
+        mode=file.mode,
     )
 
 
@@ -156,12 +170,18 @@ def load_portfolios(folder: Path) -> dict[str, PortfolioSpec]:
 
 
 def find_portfolio(folder: Path, name: str) -> PortfolioSpec:
-    """The portfolio by that name.
+    """The portfolio by that name: of the folder, which is what a deployment runs, or of those kept below it.
 
     Raises:
         ConfigurationError: listing the names there are.
     """
     known = load_portfolios(folder)
-    if name not in known:
-        raise ConfigurationError(f"no portfolio '{name}': there are {', '.join(known) or 'none'} in {folder}")
-    return known[name]
+    if name in known:
+        return known[name]
+    kept: dict[str, PortfolioSpec] = {}
+    for below in sorted(path for path in folder.iterdir() if path.is_dir()):
+        kept |= {other: spec for other, spec in load_portfolios(below).items() if other not in kept}
+    if name not in kept:
+        beside = f", and {', '.join(kept)} below it" if kept else ""
+        raise ConfigurationError(f"no portfolio '{name}': there are {', '.join(known) or 'none'} in {folder}{beside}")
+    return kept[name]

@@ -151,7 +151,7 @@ def test_holding_through_a_depeg_neither_sells_nor_adds_to_what_holds_the_token(
 def test_every_rule_has_a_portfolio_to_be_tested_with():
     shipped: Path = Settings.from_environment({}).portfolios
     rules = load_portfolios(shipped / "rules")
-    assert set(rules) == {"older_rule", "gas_blind", "threshold", "waterfall", "best_apy"}
+    assert set(rules) == {"older_rule", "gas_blind", "threshold", "waterfall", "best_apy", "random_weights"}
     assert not set(rules) & set(load_portfolios(shipped))
     for name, spec in rules.items():
         assert spec.policy == name and spec.wallet == {"USDC": 1_000_000} and spec.parameters == parameters()
