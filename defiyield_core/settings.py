@@ -17,7 +17,7 @@ class Settings:
     """One deployment.
 
     Attributes:
-        source: `simulated[:SEED]`, `recorded:DIR` or `live` (DEFIYIELD_SOURCE).
+        source: see `sources.opening.open_source` (DEFIYIELD_SOURCE).
         warehouse: `duckdb:PATH` or `postgresql://...` (DEFIYIELD_WAREHOUSE; default a DuckDB file under `home`).
         home: folder for everything written outside the warehouse (DEFIYIELD_HOME, default `var`).
         portfolios: folder of portfolio files (DEFIYIELD_PORTFOLIOS, default: those shipped with the package).
@@ -34,6 +34,11 @@ class Settings:
     def model_store(self) -> Path:
         """Where trained models are kept; each is found by what it was trained on, so deployments may share it."""
         return self.models or self.home / "models"
+
+    @property
+    def forecast_store(self) -> Path:
+        """Where forecasts of backtests are kept, beside the models: each is found by all that it was made from."""
+        return self.model_store.with_name("forecasts")
 
     @classmethod
     def from_environment(

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from defiyield_core.calendar import Window, as_day
-from defiyield_core.forecasting.matured import REFERENCE
+from defiyield_core.forecasting.matured import REFERENCE, in_time
 from defiyield_core.forecasting.registry import DEFAULT
 from defiyield_core.panel import Panel, lagged, newest_observed
 from defiyield_core.pipeline.score_steps import due_window, longest_horizon, observed_pools
@@ -85,24 +85,27 @@ IMPOSSIBLE["forecast_scores"] += (early_scores,)
 
 
 def clones(forecasts: pd.DataFrame, observed: Panel) -> list[Finding]:
-    """Pools that share every bit of APY and TVL with another one of the same day, model and horizon.
+    """Pools that share every bit of an APY or a TVL with another one of the same day, model and horizon.
 
-    No copies are pools whose newest observations are equal too: DefiLlama lists some pools twice.
+    No copies are pools whose newest observations are equal too (DefiLlama lists some pools twice), and no forecasts of
+    0, where many end.
 
     Args:
         forecasts: `date`, `pool_id`, `model`, `horizon_days`, `apy`, `tvl_usd`.
         observed: `apy` and `tvl_usd` over the same days.
     """
-    alike = ["date", "model", "horizon_days", "apy", "tvl_usd"]
-    twins = forecasts[forecasts.duplicated(alike, keep=False).to_numpy()]
-    newest = pd.DataFrame({name: _newest_at(observed, name, twins) for name in ("apy", "tvl_usd")}, index=twins.index)
-    newest = newest.add_prefix("seen_")
-    told: dict[tuple[object, str], set[str]] = {}
-    for _, rows in twins.join(newest).groupby(alike, sort=True):
-        if len(rows.drop_duplicates(list(newest.columns))) > 1:
-            row = rows.iloc[0]
-            told.setdefault((row["date"], row["model"]), set()).add(" = ".join(sorted(rows["pool_id"])))
-    return [Finding(as_day(day), f"{model} forecasts the same of {_some(who)}") for (day, model), who in told.items()]
+    told: dict[tuple[object, str, str], set[str]] = {}
+    for name, what in (("apy", "APY"), ("tvl_usd", "TVL")):
+        alike = ["date", "model", "horizon_days", name]
+        twins = forecasts[forecasts.duplicated(alike, keep=False).to_numpy() & (forecasts[name] != 0.0).to_numpy()]
+        newest = pd.Series(_newest_at(observed, name, twins), index=twins.index)
+        for (day, model, *_), rows in twins.groupby(alike, sort=True):
+            if newest[rows.index].nunique(dropna=False) > 1:
+                told.setdefault((day, model, what), set()).add(" = ".join(sorted(rows["pool_id"])))
+    return [
+        Finding(as_day(day), f"{model} forecasts the same {what} of {_some(who)}")
+        for (day, model, what), who in sorted(told.items())
+    ]
 
 
 def strays(forecasts: pd.DataFrame, observed: Panel) -> list[Finding]:
@@ -174,8 +177,13 @@ def unscored(made: pd.DataFrame, scored: Sequence[date], window: Window) -> list
 
 
 def old_models(frame: pd.DataFrame) -> list[Finding]:
-    """Days on which a model was used that missed its refits, by model: the last such day."""
-    age = (frame["date"] - frame["trained_through"]).dt.days
+    """Days on which a model was used whose newest observation is old, by model: the last such day.
+
+    A refit is never missed, but it learns nothing while the source is silent.
+    """
+    refit = frame["trained_through"]
+    newest = frame["observed_through"].where(frame["observed_through"] < refit, refit)
+    age = (frame["date"] - newest).dt.days
     found = []
     for model, rows in frame.assign(age=age)[(age > MODEL_AGE_DAYS).to_numpy()].groupby("model", sort=True):
         worst = rows.sort_values(["date", "age"]).iloc[-1]
@@ -198,8 +206,9 @@ def _pool_forecasts(core: StepContext, window: Window) -> Sequence[Finding]:
 
 def _forecast_scores(core: StepContext, window: Window) -> Sequence[Finding]:
     span = due_window(window, longest_horizon(core))
-    made = core.warehouse.read("pool_forecasts", span, columns=("date", "horizon_days"))
-    return unscored(made.drop_duplicates(), core.warehouse.days("forecast_scores"), window)
+    made = core.warehouse.read("pool_forecasts", span, columns=("date", "horizon_days", "made_at"))
+    due = made[in_time(made)][["date", "horizon_days"]].drop_duplicates()
+    return unscored(due, core.warehouse.days("forecast_scores"), window)
 
 
 def _forecast_scorecard(core: StepContext, window: Window) -> Sequence[Finding]:
@@ -212,8 +221,8 @@ def _forecast_models(core: StepContext, window: Window) -> Sequence[Finding]:
 
 FORECAST_PLAUSIBILITY: Mapping[str, Rule] = {
     "pool_forecasts": Rule(
-        "A day without rows or with far fewer than before; a forecast that is a copy of another pool's, far from the "
-        f"pool's own {RANGE_DAYS} days, or negative where the APY never was.",
+        "A day without rows or with far fewer than before; an APY or TVL that is a copy of another pool's, far from "
+        f"the pool's own {RANGE_DAYS} days, or negative where the APY never was.",
         _pool_forecasts,
     ),
     "forecast_models": Rule(f"A model that has learnt nothing for more than {MODEL_AGE_DAYS} days.", _forecast_models),

@@ -26,6 +26,7 @@ FORECAST_TABLES = (
             apy_at_upper double[-1,]? fraction | its upper bound
             tvl_lower_usd double[0,]? USD | lower bound of the TVL
             tvl_upper_usd double[0,]? USD | upper bound of the TVL
+            made_at timestamp? - | moment of a live forecast, UTC (null: replayed); not scored from date + 2 days on
         """),
     ),
     Table(
@@ -41,6 +42,7 @@ FORECAST_TABLES = (
             eth_usd double[0,] USD | price of ETH at the moment of the forecast
             lower_gwei double[0,]? gwei | lower bound of 80 %
             upper_gwei double[0,]? gwei | upper bound of 80 %
+            made_at timestamp? - | moment of a live forecast, UTC (null: replayed); not scored from date + 2 days on
         """),
     ),
     Table(
@@ -55,6 +57,7 @@ FORECAST_TABLES = (
             gas_price_gwei double[0,] gwei | base fee plus tip in that hour
             lower_gwei double[0,]? gwei | lower bound of 80 %
             upper_gwei double[0,]? gwei | upper bound of 80 %
+            made_at timestamp? - | moment of a live forecast, UTC (null: replayed)
         """),
     ),
     Table(
@@ -74,6 +77,7 @@ FORECAST_TABLES = (
             training_rows bigint[0,] - | pairs of pool and day that it learnt from
             in_sample_error double[0,]? - | mean absolute error on its own rows, in the pools' daily movements
             smooth_level_error double[0,]? - | the same of the smooth level that it starts from
+            observed_through date? - | newest day up to trained_through on which any APY was observed
         """),
     ),
     Table(

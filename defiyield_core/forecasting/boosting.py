@@ -10,13 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Protocol
 
-import lightgbm
 import numpy as np
-import xgboost
 
+from defiyield_core.errors import DataError
 from defiyield_core.units import FloatArray
+
+# Both libraries bring scikit-learn and scipy.stats, a second of imports: only what trains or predicts imports them.
+if TYPE_CHECKING:
+    import lightgbm
+    import xgboost
 
 _LIGHTGBM = {
     "objective": "l1",
@@ -83,7 +88,11 @@ class Engine(Protocol):
         ...
 
     def read(self, text: str) -> Booster:
-        """The model that `text()` wrote."""
+        """The model that `text()` wrote.
+
+        Raises:
+            DataError: the library cannot read it.
+        """
         ...
 
 
@@ -111,20 +120,29 @@ class LightGBM:
     @property
     def settings(self) -> Mapping[str, Any]:
         """Everything that decides the trees besides the rows."""
-        return {**self.parameters, "rounds": self.rounds, "library": lightgbm.__version__}
+        return {**self.parameters, "rounds": self.rounds, "library": version("lightgbm")}
 
     def estimator(self) -> lightgbm.LGBMRegressor:
         """The same trees as an estimator of scikit-learn's kind."""
+        import lightgbm
+
         return lightgbm.LGBMRegressor(n_estimators=self.rounds, **self.parameters)
 
     def train(self, rows: np.ndarray, target: FloatArray) -> Booster:
         """Fit features (n_rows, f) to the target (n_rows,)."""
+        import lightgbm
+
         data = lightgbm.Dataset(rows, target, params=dict(self.parameters))
         return _LightGBMBooster(lightgbm.train(dict(self.parameters), data, self.rounds))
 
     def read(self, text: str) -> Booster:
-        """The model that `text()` wrote."""
-        return _LightGBMBooster(lightgbm.Booster(model_str=text))
+        """The model that `text()` wrote; see `Engine`."""
+        import lightgbm
+
+        try:
+            return _LightGBMBooster(lightgbm.Booster(model_str=text))
+        except lightgbm.basic.LightGBMError as error:
+            raise DataError(f"not a model that LightGBM can read: {_first_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -151,20 +169,33 @@ class XGBoost:
     @property
     def settings(self) -> Mapping[str, Any]:
         """Everything that decides the trees besides the rows."""
-        return {**self.parameters, "rounds": self.rounds, "library": xgboost.__version__}
+        return {**self.parameters, "rounds": self.rounds, "library": version("xgboost-cpu")}
 
     def estimator(self) -> xgboost.XGBRegressor:
         """The same trees as an estimator of scikit-learn's kind."""
+        import xgboost
+
         return xgboost.XGBRegressor(n_estimators=self.rounds, **self.parameters)
 
     def train(self, rows: np.ndarray, target: FloatArray) -> Booster:
         """Fit features (n_rows, f) to the target (n_rows,)."""
+        import xgboost
+
         return _XGBoostBooster(
             xgboost.train(dict(self.parameters), xgboost.DMatrix(rows, target, nthread=1), self.rounds)
         )
 
     def read(self, text: str) -> Booster:
-        """The model that `text()` wrote."""
+        """The model that `text()` wrote; see `Engine`."""
+        import xgboost
+
         model = xgboost.Booster({"nthread": 1})
-        model.load_model(bytearray(text.encode()))
+        try:
+            model.load_model(bytearray(text.encode()))
+        except xgboost.core.XGBoostError as error:
+            raise DataError(f"not a model that XGBoost can read: {_first_line(error)}") from error
         return _XGBoostBooster(model)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

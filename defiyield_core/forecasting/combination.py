@@ -47,10 +47,11 @@ from defiyield_core.forecasting.port import (
     Forecaster,
     History,
     LevelForecaster,
+    TrainedForecaster,
     WalkedDay,
     forecast_days,
 )
-from defiyield_core.forecasting.store import StoredModel, UsesModels
+from defiyield_core.forecasting.store import StoredModel
 from defiyield_core.units import BoolArray, FloatArray
 
 ERROR_DAYS = 60
@@ -99,23 +100,12 @@ class Combination:
 
     def models_used(self, history: History, first: int, horizons: Sequence[int]) -> list[tuple[int, StoredModel]]:
         """Those of the member."""
-        return self.member.models_used(history, first, horizons) if isinstance(self.member, UsesModels) else []
+        return self.member.models_used(history, first, horizons) if isinstance(self.member, TrainedForecaster) else []
 
     def walk(self, history: History, first: int, horizons: Sequence[int]) -> DayForecasts:
         """Points at the end of every day from position `first` on; see `forecast_days`."""
-        return self._walk(history, first, horizons)[0]
-
-    def on_fallback(self, history: History, first: int, horizons: Sequence[int]) -> dict[int, dict[str, BoolArray]]:
-        """Horizon -> `apy`, `apy_at` -> (n_days - first, n) whether the forecast is the fallback's, at least mostly."""
-        return self._walk(history, first, horizons)[1]
-
-    def _walk(
-        self, history: History, first: int, horizons: Sequence[int]
-    ) -> tuple[DayForecasts, dict[int, dict[str, BoolArray]]]:
-        """The answers of `walk` and of `on_fallback`."""
         start = max(first - BURN_DAYS, 0)
         answers: DayForecasts = {horizon: {} for horizon in horizons}
-        fallen: dict[int, dict[str, BoolArray]] = {horizon: {} for horizon in horizons}
         modelled = forecast_days(self.member, history, start, horizons) if APY in history.series else {}
         for name in (name for name in history.series if name in self.targets):
             values = history.series[name]
@@ -126,34 +116,32 @@ class Combination:
                 for point in POINTS_OF[name]:
                     if point == APY_AT and horizon == 1:
                         answers[horizon][APY_AT] = answers[horizon][APY]
-                        fallen[horizon][APY_AT] = fallen[horizon][APY]
                         continue
                     record = _Record(values, (start, first), point, horizon, flat[0], _LOWEST_ERROR[name])
                     if name != APY:
-                        answers[horizon][point] = record.blend(flat)[0]
+                        answers[horizon][point] = record.blend(flat, record.scores(flat))[0]
                         continue
                     model = np.asarray(modelled[horizon][point])
-                    forecast, fallback = _shrunk(record, model, flat, seen)
+                    forecast = _shrunk(record, model, flat, seen)
                     still = unmoved | record.still()
                     answers[horizon][point] = np.where(still, flat[0][first - start :], forecast)
-                    fallen[horizon][point] = fallback | still
-        return answers, fallen
+        return answers
 
 
-def _shrunk(
-    record: _Record, model: FloatArray, flat: Sequence[FloatArray], seen: FloatArray
-) -> tuple[FloatArray, BoolArray]:
-    """The blend of model and mixtures, moved to the fallback where that serves the pool better; and where that is."""
+def _shrunk(record: _Record, model: FloatArray, flat: Sequence[FloatArray], seen: FloatArray) -> FloatArray:
+    """The blend of model and mixtures, moved to the fallback where that serves the pool better."""
     smooth = flat[2 : 2 + len(_SMOOTH)]
     shrinks = (_SHRINK, _LONG_SHRINK) if record.horizon_days >= _LONG_DAYS else (_SHRINK,)
     mixtures = [(1.0 - shrink) * model + shrink * level for shrink in shrinks for level in smooth]
-    blend, score = record.blend([model, *mixtures])
-    fallback, fallback_score = record.blend(flat)
+    modelled = [model, *mixtures]
+    blend, score = record.blend(modelled, record.scores(modelled))
+    flat_scores = record.scores(flat)
+    fallback, fallback_score = record.blend(flat, flat_scores)
     share = 1.0 / (1.0 + np.exp(-_SWITCH_RATE * (score - fallback_score - _SWITCH_MARGIN)))
     share = np.where((seen < FEWEST_SEEN_DAYS) | np.isnan(blend), 1.0, share)
     harmed = record.harm(model) > _WORST_T
     mixed = share * fallback + (1.0 - share) * np.where(np.isnan(blend), fallback, blend)
-    return np.where(harmed, record.best(flat), mixed), harmed | (share > 0.5)
+    return np.where(harmed, record.best(flat, flat_scores), mixed)
 
 
 def _unmoved(values: FloatArray) -> BoolArray:
@@ -214,9 +202,13 @@ class _Record:
         total, count = rolling.discounted_sums(hits, _KEEP, self._days, self._first)
         return np.asarray((count > _FEWEST_ERRORS) & (total >= _STILL_SHARE * count))
 
-    def best(self, candidates: Sequence[FloatArray]) -> FloatArray:
+    def scores(self, candidates: Sequence[FloatArray]) -> FloatArray:
+        """(n_candidates, n_days, n) the score of each."""
+        return np.stack([self.score(candidate) for candidate in candidates])
+
+    def best(self, candidates: Sequence[FloatArray], scores: FloatArray) -> FloatArray:
         """(n_days, n) the candidate with the lowest score, the first of equal ones."""
-        lowest = np.argmin(np.stack([self.score(candidate) for candidate in candidates]), axis=0)
+        lowest = np.argmin(scores, axis=0)
         stacked = np.stack([candidate[self._first :] for candidate in candidates])
         return np.asarray(np.take_along_axis(stacked, lowest[None], axis=0)[0])
 
@@ -231,13 +223,12 @@ class _Record:
         own = np.where(known, count, 0.0)
         return np.asarray((own * ratio + _PRIOR_COUNT * everywhere) / (own + _PRIOR_COUNT))
 
-    def blend(self, candidates: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    def blend(self, candidates: Sequence[FloatArray], scores: FloatArray) -> tuple[FloatArray, FloatArray]:
         """(n_days, n) mean of the candidates with weights `exp(-20 score)`, and the same mean of their scores.
 
         NaN where there is no candidate. The mean of scores stands for the score of the mean (which, errors being
         convex, is hardly ever above it): that one would need the weights of earlier days.
         """
-        scores = np.stack([self.score(candidate) for candidate in candidates])
         stacked = np.stack([candidate[self._first :] for candidate in candidates])
         weights = np.exp(-_RATE * (scores - scores.min(axis=0))) * np.isfinite(stacked)
         total = weights.sum(axis=0)

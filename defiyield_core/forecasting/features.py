@@ -36,7 +36,8 @@ _FEWEST_PEERS = 3
 _LAGS = (1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 28)
 _ALPHAS = (0.7, 0.5, 0.3, 0.15, 0.07)
 _PEERS = ("all", "token", "protocol", "chain")
-_FIRST_MONDAY = 4
+FIRST_MONDAY = 4
+"""Days from 1970-01-01 to its first Monday."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,6 @@ def features(history: History, first: int) -> Features:
     kept = slice(first - start, None)
     values = np.stack([column[kept].astype(np.float32) for column in columns.values()], axis=-1)
     smooth = rolling.discounted_mean(apy, 1.0 - SMOOTH_ALPHA, CARRY_DAYS)
-    known = (age <= MAX_AGE_DAYS) & np.isfinite(newest)
     return Features(
         names=tuple(columns),
         values=values,
@@ -91,8 +91,13 @@ def features(history: History, first: int) -> Features:
         smooth=smooth[kept],
         scale=scale[kept],
         seen_days=seen[kept],
-        known=known[kept],
+        known=is_known(apy)[kept],
     )
+
+
+def is_known(apy: FloatArray) -> BoolArray:
+    """(n_days, n) the newest observation is at most 3 days old."""
+    return np.isfinite(rolling.carried(apy, MAX_AGE_DAYS + 1)[0])
 
 
 def _levels(apy: FloatArray, newest: FloatArray, scale: FloatArray) -> dict[str, FloatArray]:
@@ -160,14 +165,15 @@ def _rewards(part: History, newest: FloatArray, scale: FloatArray) -> dict[str, 
 def _peers(part: History, newest: FloatArray, scale: FloatArray, age: IntArray) -> dict[str, FloatArray]:
     """Medians of the level and of the scaled changes of similar pools, all of the day before."""
     present = np.where(age <= MAX_AGE_DAYS, newest, np.nan)
-    apy = part.series[APY]
+    apy, labelled = part.series[APY], part.labelled
     changes = {"change_1": (apy - lag(apy, 1)) / scale, "change_7": (newest - lag(newest, 7)) / scale}
     columns: dict[str, FloatArray] = {}
     for kind in _PEERS:
         groups = _groups(part, kind)
-        columns[f"peers_{kind}"] = (lag(_group_median(present, groups), 1) - newest) / scale
+        inside = np.ones_like(labelled) if kind == "all" else labelled
+        columns[f"peers_{kind}"] = (lag(_group_median(present, groups, inside), 1) - newest) / scale
         for name, change in changes.items():
-            columns[f"peers_{kind}_{name}"] = lag(_group_median(change, groups), 1)
+            columns[f"peers_{kind}_{name}"] = lag(_group_median(change, groups, inside), 1)
     return columns
 
 
@@ -178,8 +184,11 @@ def _groups(part: History, kind: str) -> ObjectArray | None:
     return part.labels.get(kind)
 
 
-def _group_median(values: FloatArray, groups: ObjectArray | None) -> FloatArray:
-    """(n_days, n) median over the pool's group on each day; NaN with fewer than 3 observed."""
+def _group_median(values: FloatArray, groups: ObjectArray | None, labelled: BoolArray) -> FloatArray:
+    """(n_days, n) median over the pool's group on each day; NaN with fewer than 3 observed.
+
+    A pool joins its group on the day from which its labels are known.
+    """
     medians = np.full_like(values, np.nan)
     if groups is None:
         return medians
@@ -187,8 +196,8 @@ def _group_median(values: FloatArray, groups: ObjectArray | None) -> FloatArray:
     for group in np.unique(names):
         inside = names == group
         if inside.sum() >= _FEWEST_PEERS:
-            medians[:, inside] = _row_median(values[:, inside])
-    return medians
+            medians[:, inside] = _row_median(np.where(labelled[:, inside], values[:, inside], np.nan))
+    return np.where(labelled, medians, np.nan)
 
 
 def _row_median(values: FloatArray) -> FloatArray:
@@ -217,7 +226,7 @@ def _market(part: History, shape: tuple[int, ...]) -> dict[str, FloatArray]:
         "gas_change_7": gas - lag(gas, 7),
         **{f"eth_change_{days}": eth - lag(eth, days) for days in (1, 7, 30)},
         **{f"btc_change_{days}": btc - lag(btc, days) for days in (1, 7, 30)},
-        "weekday": ((numbers - _FIRST_MONDAY) % 7).astype(float),
+        "weekday": ((numbers - FIRST_MONDAY) % 7).astype(float),
         "day_of_month": day_of_month.astype(float),
     }
     wide = {name: np.broadcast_to(column, shape) for name, column in columns.items()}
@@ -239,4 +248,4 @@ def _off_peg(part: History, shape: tuple[int, ...]) -> FloatArray:
         for token in str(label).upper().split("-"):
             if token in prices:
                 lowest[:, pool] = np.fmin(lowest[:, pool], prices[token] - 1.0)
-    return lowest
+    return np.where(part.labelled, lowest, np.nan)

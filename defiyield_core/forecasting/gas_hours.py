@@ -82,22 +82,10 @@ def gas_hour_rows(hourly: pd.DataFrame, window: Window, models: Sequence[str] | 
         )
     spec = table("gas_hour_forecasts")
     return (
-        pd.concat(parts, ignore_index=True)[list(spec.column_names)]
+        pd.concat(parts, ignore_index=True).reindex(columns=list(spec.column_names))
         if parts
         else pd.DataFrame(columns=spec.column_names)
     )
-
-
-def cheapest_hours(rows: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Of each day and model, the `count` rows with the lowest expected price, cheapest first (ties: the earlier hour).
-
-    Raises:
-        ConfigurationError: `count` is not between 1 and 24.
-    """
-    if not 1 <= count <= HOURS:
-        raise ConfigurationError(f"between 1 and {HOURS} hours of a day can be chosen, not {count}")
-    ordered = rows.sort_values(["date", "model", "gas_price_gwei", "hour_utc"], kind="stable")
-    return ordered.groupby(["date", "model"], sort=False).head(count).reset_index(drop=True)
 
 
 def hourly_prices(hourly: pd.DataFrame, days: DayArray) -> FloatArray:

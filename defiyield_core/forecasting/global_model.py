@@ -27,14 +27,20 @@ from defiyield_core.calendar import DayArray
 from defiyield_core.forecasting import rolling
 from defiyield_core.forecasting.baselines import Persistence
 from defiyield_core.forecasting.boosting import Booster, Engine
-from defiyield_core.forecasting.features import FEATURE_DAYS, FEATURE_VERSION, Features, features
-from defiyield_core.forecasting.port import APY, APY_AT, TVL, DayForecasts, History, WalkedDay
+from defiyield_core.forecasting.features import (
+    FEATURE_DAYS,
+    FEATURE_VERSION,
+    FIRST_MONDAY,
+    Features,
+    features,
+    is_known,
+)
+from defiyield_core.forecasting.port import APY, APY_AT, MAX_AGE_DAYS, TVL, DayForecasts, History, WalkedDay
 from defiyield_core.forecasting.store import MemoryModels, ModelKey, Models, StoredModel
-from defiyield_core.units import FloatArray, IntArray
+from defiyield_core.units import BoolArray, FloatArray, IntArray
 
 REFIT_EVERY_DAYS = 7
-FIRST_REFIT = 4
-"""Days from 1970-01-01 to its first Monday: refits are on Mondays, whatever day a run begins."""
+"""Refits are on Mondays, whatever day a run begins."""
 FEWEST_ROWS = 400
 """With fewer training rows there is no model, and the forecast is the smooth level."""
 FEWEST_SEEN_DAYS = 14
@@ -58,7 +64,7 @@ def _targets(horizons: Sequence[int]) -> list[Target]:
 def refit_days(days: DayArray) -> IntArray:
     """(n_days,) day number (since 1970-01-01) of the newest refit up to each day."""
     numbers = days.astype(np.int64)
-    return np.asarray(numbers - (numbers - FIRST_REFIT) % REFIT_EVERY_DAYS)
+    return np.asarray(numbers - (numbers - FIRST_MONDAY) % REFIT_EVERY_DAYS)
 
 
 @dataclass(frozen=True)
@@ -138,14 +144,14 @@ class GlobalModel:
         """
         keys = self._keys(history, refits, wanted)
         found = {key: self.models.get(key) for key in keys.values()}
-        missing = [key for key, model in found.items() if model is None]
+        missing = [key for key, model in found.items() if model is None and _rows(history, key) >= FEWEST_ROWS]
         known, earliest = None, first
         if missing:
             begin = min(np.datetime64(key.trained_from, "D") for key in missing)
             earliest = max(0, min(first, int((begin - history.days[0]).astype(np.int64))))
             known = features(history, earliest)
             part = history.between(earliest, len(history.days) - 1)
-            found |= dict(zip(missing, self._train(part, known, missing), strict=True))
+            found.update(zip(missing, self._train(part, known, missing), strict=True))
         models = {place: model for place, key in keys.items() if (model := found[key]) is not None}
         return models, known, earliest
 
@@ -176,18 +182,16 @@ class GlobalModel:
                 )
         return keys
 
-    def _train(self, part: History, known: Features, missing: Iterable[ModelKey]) -> list[StoredModel | None]:
-        """The models of the keys, several at a time; None where there are too few rows."""
+    def _train(self, part: History, known: Features, missing: Iterable[ModelKey]) -> list[StoredModel]:
+        """The models of the keys, several at a time."""
         apy = part.series[APY]
         keys = list(missing)
         places = {Target(key.point, key.horizon_days) for key in keys}
         outcomes = {target: _scaled_outcome(apy, known, target) for target in places}
 
-        def train(key: ModelKey) -> StoredModel | None:
+        def train(key: ModelKey) -> StoredModel:
             outcome = outcomes[Target(key.point, key.horizon_days)]
-            rows = _training_rows(part.days, known, outcome, key)
-            if rows.sum() < FEWEST_ROWS:
-                return None
+            rows = _training_rows(part.days, known.known, outcome, key)
             values, wanted = known.values[rows], outcome[rows]
             booster = self.engine.train(values, wanted)
             model = StoredModel(key, booster, _metrics(booster, values, wanted))
@@ -223,7 +227,8 @@ def fingerprint(history: History) -> str:
     """sha256 of a history's content.
 
     Pools, series and market series without any observation in it do not count: they decide no training row, and a run
-    over more days knows of ones that were first seen later.
+    over more days knows of ones that were first seen later. So it is with labels that were not known by its last day;
+    of others, the day from which they were known counts where the pool had been observed before.
     """
     observed = {name: np.isfinite(values).any(axis=0) for name, values in history.series.items()}
     names = sorted(name for name, pools in observed.items() if pools.any())
@@ -232,11 +237,23 @@ def fingerprint(history: History) -> str:
     digest.update(repr(history.ids[seen].tolist()).encode())
     for name in names:
         digest.update(_bytes(history.series[name][:, seen]))
+    labelled = history.labelled[:, seen]
     for name in sorted(history.labels):
-        digest.update(repr((name, history.labels[name][seen].tolist())).encode())
+        known = np.where(labelled[-1:].any(axis=0), history.labels[name][seen], "")
+        digest.update(repr((name, known.tolist())).encode())
+    late = _labelled_late(labelled, [history.series[name][:, seen] for name in names])
+    if late:
+        digest.update(repr(late).encode())
     for name in sorted(name for name, values in history.market.items() if np.isfinite(values).any()):
         digest.update(name.encode() + _bytes(history.market[name]))
     return digest.hexdigest()
+
+
+def _labelled_late(labelled: BoolArray, series: Sequence[FloatArray]) -> list[tuple[int, int]]:
+    """Place of each pool that was observed before its labels were known, and its days before that."""
+    observed = np.any([np.isfinite(values) for values in series], axis=0) if series else np.zeros_like(labelled)
+    pools = np.flatnonzero((observed & ~labelled).any(axis=0))
+    return [(int(pool), int((~labelled[:, pool]).sum())) for pool in pools]
 
 
 def _bytes(values: FloatArray) -> bytes:
@@ -250,17 +267,29 @@ def _date(number: int) -> date:
 
 def _scaled_outcome(apy: FloatArray, known: Features, target: Target) -> FloatArray:
     """(n_days, n) what the model learns; NaN where the outcome is not known."""
-    later = rolling.mean_ahead if target.point == APY else rolling.ahead
-    outcome = (later(apy, target.horizon_days) - known.smooth) / known.scale
+    outcome = (_outcome(apy, target) - known.smooth) / known.scale
     return np.clip(outcome, -_CLIP, _CLIP)
 
 
-def _training_rows(days: DayArray, known: Features, outcome: FloatArray, key: ModelKey) -> np.ndarray:
+def _outcome(apy: FloatArray, target: Target) -> FloatArray:
+    return (rolling.mean_ahead if target.point == APY else rolling.ahead)(apy, target.horizon_days)
+
+
+def _rows(history: History, key: ModelKey) -> int:
+    """Number of training rows, without the features: they take most of the time, and a young market has no model."""
+    begin, end = (np.datetime64(day, "D") - history.days[0] for day in (key.trained_from, key.trained_through))
+    part = history.between(int(begin.astype(np.int64)) - MAX_AGE_DAYS, int(end.astype(np.int64)))
+    apy = part.series[APY]
+    outcome = _outcome(apy, Target(key.point, key.horizon_days))
+    return int(_training_rows(part.days, is_known(apy), outcome, key).sum())
+
+
+def _training_rows(days: DayArray, known: BoolArray, outcome: FloatArray, key: ModelKey) -> BoolArray:
     """(n_days, n) rows of the window whose outcome was known on the refit day, every other day."""
     numbers = days.astype(np.int64)
     begin, end = (int(np.datetime64(day, "D").astype(np.int64)) for day in (key.trained_from, key.trained_through))
     inside = (numbers >= begin) & (numbers <= end - key.horizon_days) & (numbers % _EVERY_DAYS == 0)
-    return known.known & np.isfinite(outcome) & inside[:, None]
+    return np.asarray(known & np.isfinite(outcome) & inside[:, None])
 
 
 def _metrics(booster: Booster, rows: np.ndarray, wanted: FloatArray) -> dict[str, float]:

@@ -35,7 +35,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from scipy.special import stdtrit
 
 from defiyield_core.forecasting import rolling
 from defiyield_core.forecasting.port import (
@@ -238,6 +237,8 @@ class _Record:
             for side, pairs in zip((-1, 1), (zip(wanted.tolist(), level, strict=True) for level in levels), strict=True)
         )
         spans, freedom = self._spans(wanted)
+        from scipy.special import stdtrit  # a slow import that bounds alone need
+
         wider, mirrored = stdtrit(freedom, UPPER) / _NORMAL_Q90, 1.0 / (2.0 + spans)
         return (
             wider * ((1.0 - mirrored) * low - mirrored * high),

@@ -10,6 +10,8 @@ A forecast of day t over h days matures on t+h and is scored with observations u
     tvl       the TVL of day t+h                              against `tvl_usd`
     gas       the mean gas price of t+1 .. t+h, likewise      against `gas_price_gwei`
 
+A live forecast that was made late, two days after its day or more, may know its outcome and is not scored.
+
 `naive_scale` is the mean absolute change from one day to the next over the 60 days up to and including t: a fixed
 window, so that it does not depend on the first day that is asked for.
 """
@@ -25,13 +27,14 @@ import pandas as pd
 from defiyield_core.calendar import Window
 from defiyield_core.contracts import table
 from defiyield_core.forecasting import rolling
+from defiyield_core.forecasting.port import GAS_ID
 from defiyield_core.panel import Panel, day_numbers
-from defiyield_core.units import FloatArray, IntArray
+from defiyield_core.units import BoolArray, FloatArray, IntArray
 
 SCALE_DAYS = 60
 """Changes of a day behind `naive_scale`."""
-GAS_ID = "gas"
-"""What stands in `pool_id` for gas."""
+OPEN_DAYS = 2
+"""A live day may be forecast until so many days after it have begun: on the day after it, once it is over."""
 REFERENCE = "persistence"
 """The model that all others are compared with."""
 
@@ -62,7 +65,7 @@ class Matured:
 
     Attributes:
         rows: of `forecast_scores`.
-        due: number of forecasts that matured, by target; those whose outcome was not observed have no row.
+        due: number of forecasts made in time that matured, by target; those whose outcome was not observed have no row.
     """
 
     rows: pd.DataFrame
@@ -72,6 +75,12 @@ class Matured:
 def days_before(longest_horizon_days: int) -> int:
     """Days of observations before a window that its scores need."""
     return longest_horizon_days + SCALE_DAYS
+
+
+def in_time(forecasts: pd.DataFrame) -> BoolArray:
+    """(n_rows,) forecasts that were made before the second day after theirs began (`date`, `made_at`), or replayed."""
+    made_at = forecasts["made_at"]
+    return (made_at.isna() | (made_at < forecasts["date"] + pd.Timedelta(days=OPEN_DAYS))).to_numpy(dtype=bool)
 
 
 def pool_scores(forecasts: pd.DataFrame, observed: Panel, window: Window) -> Matured:
@@ -102,7 +111,7 @@ def _scores(forecasts: pd.DataFrame, observed: Panel, window: Window, targets: t
     horizon = forecasts["horizon_days"].to_numpy(dtype=np.int64)
     origin = day_numbers(forecasts["date"])
     first, last = (int(day.astype(np.int64)) for day in window.days()[[0, -1]])
-    matures = (origin + horizon >= first) & (origin + horizon <= last)
+    matures = (origin + horizon >= first) & (origin + horizon <= last) & in_time(forecasts)
     place = pd.Index(observed.ids).get_indexer(forecasts["pool_id"])
     row = origin - observed.days[0].astype(np.int64)
     scales = {name: naive_scale(observed[name]) for name in {target.series for target in targets}}

@@ -15,13 +15,14 @@ weeks are known (at least 4).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from defiyield_core.calendar import Window
 from defiyield_core.contracts import table
@@ -46,21 +47,32 @@ def weeks_together(horizon_days: int) -> int:
     return 1 + -(-(horizon_days - 1) // WEEK)
 
 
-def card_rows(scores: pd.DataFrame, window: Window) -> pd.DataFrame:
+def card_rows(scores: pd.DataFrame | Iterable[pd.DataFrame], window: Window) -> pd.DataFrame:
     """Rows of `forecast_scorecard` for every day of the window that has a pair among its 182 days.
 
     Args:
-        scores: rows of `forecast_scores` (columns `READ`), from 181 days before the window to its end.
+        scores: rows of `forecast_scores` (columns `READ`), from 181 days before the window to its end; whole, or in
+            parts of any kind. Of a part only the losses are kept (36 bytes a row), so parts may be let go one by one.
     """
-    with threadpool_limits(1, "blas"):  # many small products: threads that wait for each other cost more than they do
-        parts = _parts(scores, window)
+    collected = _collected([scores] if isinstance(scores, pd.DataFrame) else scores, window)
+    try:
+        with _threads().limit(limits=1, user_api="blas"):  # many small products: waiting threads cost more than they do
+            parts = _parts(collected, window)
+    finally:
+        _draws_of_pools.cache_clear()  # 4 kB a pool, and as many of them as there were numbers of pools
     contract = table("forecast_scorecard")
     return pd.concat(parts, ignore_index=True)[list(contract.column_names)] if parts else contract.empty()
 
 
-def _parts(scores: pd.DataFrame, window: Window) -> list[pd.DataFrame]:
+@cache
+def _threads() -> ThreadpoolController:
+    """The thread pools of this process; to find them takes longer than a small card."""
+    return ThreadpoolController()
+
+
+def _parts(collected: _Collected, window: Window) -> list[pd.DataFrame]:
     parts = []
-    for (target, horizon), losses in _groups(scores, window):
+    for (target, horizon), losses in _groups(collected):
         reference = losses.get(REFERENCE)
         for model, own in losses.items():
             figures = _figures(own, reference, horizon, is_reference=model == REFERENCE)
@@ -86,48 +98,67 @@ class _Losses:
     width: FloatArray
 
 
-def _groups(scores: pd.DataFrame, window: Window) -> Iterator[tuple[tuple[str, int], dict[str, _Losses]]]:
-    """Losses by model, for each target and horizon in their order."""
+_Group: TypeAlias = tuple[str, int, str]
+"""Target, horizon in days, model."""
+
+
+@dataclass(frozen=True)
+class _Collected:
+    """Losses of single pairs.
+
+    Attributes:
+        n_days: of the window and the days before it.
+        pools: place of each pool by its id.
+        columns: by group, arrays (m,) of day, pool, and the four losses, in several pieces.
+    """
+
+    n_days: int
+    pools: dict[str, int]
+    columns: dict[_Group, list[tuple[np.ndarray, ...]]]
+
+
+def _collected(parts: Iterable[pd.DataFrame], window: Window) -> _Collected:
     first = int(window.days()[0].astype(np.int64)) - CARD_DAYS + 1
-    n_days = CARD_DAYS - 1 + len(window)
-    row = day_numbers(scores["date"]) - first
-    pool, pools = pd.factorize(scores["pool_id"], sort=True)
-    model, models = pd.factorize(scores["model"], sort=True)
-    target, targets = pd.factorize(scores["target"], sort=True)
-    horizon, horizons = pd.factorize(scores["horizon_days"], sort=True)
-    group = (target * len(horizons) + horizon) * len(models) + model
-    group[(row < 0) | (row >= n_days)] = -1
-    order = np.argsort(group, kind="stable")
-    columns = {name: scores[name].to_numpy(dtype=float) for name in READ[5:]}
-    for one in range(len(targets) * len(horizons)):
+    found = _Collected(CARD_DAYS - 1 + len(window), {}, {})
+    for part in parts:
+        row = day_numbers(part["date"]) - first
+        inside = (row >= 0) & (row < found.n_days)
+        row, part = row[inside], part[inside]
+        places, names = pd.factorize(part["pool_id"])
+        known = np.array([found.pools.setdefault(str(name), len(found.pools)) for name in names], dtype=np.int64)
+        pieces = row.astype(np.int32), known[places].astype(np.int32), *_losses(part)
+        for group, at in part.groupby(["target", "horizon_days", "model"], sort=False).indices.items():
+            target, horizon, model = group
+            pairs = tuple(piece[at] for piece in pieces)
+            found.columns.setdefault((str(target), int(horizon), str(model)), []).append(pairs)
+    return found
+
+
+def _losses(scores: pd.DataFrame) -> tuple[FloatArray, FloatArray, np.ndarray, FloatArray]:
+    """(m,) each: what `_Losses` has of single pairs."""
+    forecast, lower, upper, actual, scale = (scores[name].to_numpy(dtype=float) for name in READ[5:])
+    error = forecast - actual
+    bounded = np.isfinite(lower) & np.isfinite(upper)
+    inside = np.where(bounded, (lower <= actual) & (actual <= upper), np.nan).astype(np.float32)
+    return np.abs(error), scaled(error, scale), inside, upper - lower
+
+
+def _groups(collected: _Collected) -> Iterator[tuple[tuple[str, int], dict[str, _Losses]]]:
+    """Losses by model, for each target and horizon in their order; pools in the order of their ids."""
+    order = np.argsort(np.argsort(np.array(list(collected.pools), dtype=object)))
+    shape = collected.n_days, len(order)
+    for target, horizon in sorted({group[:2] for group in collected.columns}):
         found = {}
-        for name in range(len(models)):
-            number = one * len(models) + name
-            low, high = np.searchsorted(group[order], [number, number + 1]) if len(order) else (0, 0)
-            at = order[low:high]
-            if len(at):
-                flat = row[at] * len(pools) + pool[at]
-                losses = _losses({key: values[at] for key, values in columns.items()}, flat, (n_days, len(pools)))
-                found[str(models[name])] = losses
-        if found:
-            yield (str(targets[one // len(horizons)]), int(horizons[one % len(horizons)])), found
+        for model in sorted(group[2] for group in collected.columns if group[:2] == (target, horizon)):
+            row, pool, *losses = map(np.concatenate, zip(*collected.columns[target, horizon, model], strict=True))
+            found[model] = _Losses(*(_panel(values, row, order[pool], shape) for values in losses))
+        yield (target, horizon), found
 
 
-def _losses(columns: Mapping[str, FloatArray], flat: IntArray, shape: tuple[int, int]) -> _Losses:
-    def panel(values: FloatArray) -> FloatArray:
-        filled = np.full(shape[0] * shape[1], np.nan)
-        filled[flat] = values
-        return filled.reshape(shape)
-
-    error = columns["forecast"] - columns["actual"]
-    bounded = np.isfinite(columns["lower"]) & np.isfinite(columns["upper"])
-    inside = (columns["lower"] <= columns["actual"]) & (columns["actual"] <= columns["upper"])
-    return _Losses(
-        panel(np.abs(error)),
-        panel(scaled(error, columns["naive_scale"])),
-        panel(np.where(bounded, inside, np.nan)),
-        panel(columns["upper"] - columns["lower"]),
-    )
+def _panel(values: FloatArray, row: IntArray, pool: IntArray, shape: tuple[int, int]) -> FloatArray:
+    filled = np.full(shape, np.nan)
+    filled[row, pool] = values
+    return filled
 
 
 def _figures(own: _Losses, reference: _Losses | None, horizon: int, *, is_reference: bool) -> dict[str, FloatArray]:
@@ -237,7 +268,7 @@ def _ends(draws: FloatArray) -> tuple[float, float]:
     return float(known[tail]), float(known[-1 - tail])
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _draws_of_pools(n: int) -> FloatArray:
     """(draws, n) how often each draw takes each pool."""
     random = np.random.default_rng([SEED, n])

@@ -17,13 +17,15 @@ import numpy as np
 from defiyield_core.calendar import DayArray
 from defiyield_core.panel import ObjectArray
 from defiyield_core.parameters import Parameters
-from defiyield_core.units import FloatArray
+from defiyield_core.units import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     from defiyield_core.forecasting.store import StoredModel
 
 APY, TVL, GAS = "apy", "tvl_usd", "gas_price_gwei"
 """Series that may be forecast."""
+GAS_ID = "gas"
+"""The one id of the gas price, and what stands in `pool_id` for it."""
 APY_AT = "apy_at"
 """Point for the APY on the last day of the horizon (`apy` is the mean over the horizon)."""
 POINTS_OF: dict[str, tuple[str, ...]] = {APY: (APY, APY_AT), TVL: (TVL,), GAS: (GAS,)}
@@ -47,6 +49,8 @@ class History:
         series: arrays (n_days, n) by name (`apy`, `tvl_usd`, `apy_base`, `apy_reward`, or `gas_price_gwei`); NaN is
             missing. Flagged values are missing here.
         labels: (n,) by name: `protocol`, `chain`, `symbol`, `token` (the main token, or `a-b`). May be empty.
+        labelled_from: (n,) first day on which a pool's labels were known, NaT where they never were; None: known on all
+            days. What is forecast or learnt of an earlier day must not use them.
         market: (n_days,) by name: `gas_price_gwei`, `eth_usd`, `btc_usd` and closes of stablecoins by symbol. May be
             empty; NaN is missing.
     """
@@ -56,6 +60,14 @@ class History:
     series: Mapping[str, FloatArray]
     labels: Mapping[str, ObjectArray] = field(default_factory=dict)
     market: Mapping[str, FloatArray] = field(default_factory=dict)
+    labelled_from: DayArray | None = None
+
+    @property
+    def labelled(self) -> BoolArray:
+        """(n_days, n) whether the labels were known on the day."""
+        if self.labelled_from is None:
+            return np.ones((len(self.days), len(self.ids)), dtype=bool)
+        return np.asarray(self.days[:, None] >= self.labelled_from)  # nothing is after NaT
 
     def up_to(self, position: int) -> History:
         """The history that ends on the day at `position`."""
@@ -70,6 +82,7 @@ class History:
             {name: values[kept] for name, values in self.series.items()},
             self.labels,
             {name: values[kept] for name, values in self.market.items()},
+            self.labelled_from,
         )
 
 
@@ -145,8 +158,11 @@ class TrainedForecaster(Protocol):
     """A forecaster whose answers come from models that are trained and kept (see `store`)."""
 
     def models_used(self, history: History, first: int, horizons: Sequence[int]) -> list[tuple[int, StoredModel]]:
-        """Day number (since 1970-01-01) and model behind every point, from position `first` on; trains what is
-        missing."""
+        """Day number (since 1970-01-01) and model behind each forecast made at the end of a day.
+
+        One entry per day from position `first` on and per point and horizon that has a model of its own; models that
+        are not stored yet are trained.
+        """
         ...
 
 

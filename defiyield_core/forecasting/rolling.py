@@ -45,13 +45,17 @@ def carried(values: FloatArray, limit_days: int) -> tuple[FloatArray, IntArray]:
 
 def discounted_sums(values: FloatArray, keep: float, days: int, first: int = 0) -> tuple[FloatArray, FloatArray]:
     """`sum_k keep^k x_{t-k}` and `sum_k keep^k` over the observed days k = 0 .. days-1, for t from `first` on."""
-    total = np.zeros((len(values) - first, values.shape[1]))
-    weights = np.zeros_like(total)
+    rows, seen = len(values) - first, ~np.isnan(values)
+    known, ones = np.where(seen, values, 0.0), seen.astype(np.float64)
+    total = np.zeros((rows, values.shape[1]))
+    weights, term = np.zeros_like(total), np.empty_like(total)
     for back in reversed(range(days)):
-        value, weight = lagged(values, back, first), keep**back
-        seen = ~np.isnan(value)
-        total += np.where(seen, weight * value, 0.0)
-        weights += np.where(seen, weight, 0.0)
+        # Days before the axis add nothing: only the rows that reach one are touched, and nothing is allocated.
+        begin = max(back - first, 0)
+        if begin < rows:
+            earlier, part, weight = slice(first + begin - back, len(values) - back), term[begin:], keep**back
+            total[begin:] += np.multiply(known[earlier], weight, out=part)
+            weights[begin:] += np.multiply(ones[earlier], weight, out=part)
     return total, weights
 
 

@@ -5,29 +5,33 @@ Belongs here: writing, finding, refusing and pruning models; the cache of a run.
     ROOT/<forecaster>/<trained_through>/<point>_<horizon>d_<fingerprint>/manifest.json, model.txt or model.json
 
 A model is returned only for the very data, features and settings that it was trained with. Nothing is ever unpickled.
+What is damaged is moved aside, told in the log and trained again. The directory must be writable by trusted users only:
+a sha256 beside its file guards against accidents, and the libraries that read the text can be crashed by one that was
+made up.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 from uuid import uuid4
 
 from defiyield_core.errors import ConfigurationError, DataError
 from defiyield_core.forecasting.boosting import Booster, Engine
-from defiyield_core.forecasting.port import History
 
+_LOG = logging.getLogger(__name__)
 _MANIFEST = "manifest.json"
 _ATTEMPTS = 5
 """Another process may take a model away, or put the same one, between two steps of this one."""
@@ -76,19 +80,6 @@ class Models(Protocol):
         ...
 
 
-@runtime_checkable
-class UsesModels(Protocol):
-    """A forecaster with trained models behind its forecasts."""
-
-    def models_used(self, history: History, first: int, horizons: Sequence[int]) -> list[tuple[int, StoredModel]]:
-        """Day number (since 1970-01-01) and model behind each forecast made at the end of a day.
-
-        One entry per day from position `first` on and per point and horizon that has a model of its own; models that
-        are not stored yet are trained.
-        """
-        ...
-
-
 class MemoryModels:
     """The newest models of this process."""
 
@@ -118,7 +109,11 @@ class ModelStore:
     engine: Engine
 
     def put(self, model: StoredModel) -> None:
-        """Write a model; it appears whole or not at all."""
+        """Write a model; it appears whole or not at all, even when the power fails.
+
+        Raises:
+            DataError: the directory cannot be written.
+        """
         text = model.booster.text()
         file = f"model{self.engine.suffix}"
         manifest = {
@@ -130,41 +125,56 @@ class ModelStore:
         }
         place = self._place(model.key)
         draft = _aside(place)
-        draft.mkdir(parents=True)
-        (draft / file).write_text(text, encoding="utf-8")
-        (draft / _MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+        try:
+            draft.mkdir(parents=True)
+            _write(draft / file, text)
+            _write(draft / _MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
+            _flush(draft)
+        except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise DataError(f"{place}: cannot be written: {error.strerror}") from error
         for _ in range(_ATTEMPTS):
             try:
                 draft.rename(place)
-                return
             except OSError:
                 _remove(place)
+                continue
+            _flush(place.parent)
+            return
         _remove(draft)
         raise DataError(f"{place}: cannot be written; is another file in its place?")
 
     def get(self, key: ModelKey) -> StoredModel | None:
         """The model of exactly this key; None when it is not stored. What is returned counts as used now.
 
-        Raises:
-            DataError: it is stored, but its file, feature list or manifest is not what it should be.
+        What is in its place but damaged, or another model, is moved aside for a day; the model is then trained again.
         """
         place = self._place(key)
-        for attempt in range(_ATTEMPTS):
+        problem = ""
+        for _ in range(_ATTEMPTS):
             if not (place / _MANIFEST).is_file():
-                break
+                return None
             try:
                 model = self.load(place, key.features)
-            except DataError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
+            except DataError as error:
+                problem = str(error)
                 continue
+            if _text(model.key) != _text(key):
+                problem = f"{place}: another model, trained through {model.key.trained_through}, is in its place"
+                break
             with suppress(OSError):
                 os.utime(place / _MANIFEST)
             return model
+        aside = _aside(place)
+        with suppress(OSError):
+            place.rename(aside)
+            os.utime(aside)
+            _LOG.warning("%s; moved to %s, and the model is trained again", problem, aside)
         return None
 
     def prune(self, keep: int) -> int:
-        """Remove all but the `keep` last used models of the engine, and drafts that a dead process left a day ago.
+        """Remove all but the `keep` last used models of the engine, and what was moved aside or left by a
+        dead process a day ago.
 
         Other processes may read and write meanwhile: a model is moved aside whole before its files go, and one that is
         missed is trained again.
@@ -185,24 +195,6 @@ class ModelStore:
         last_used = sorted(places, key=lambda place: (_used_at(place / _MANIFEST), str(place)), reverse=True)
         return sum(_remove(place) for place in last_used[keep:])
 
-    def latest(
-        self, name: str, point: str, horizon_days: int, day: date, features: tuple[str, ...]
-    ) -> StoredModel | None:
-        """The newest stored model that was trained through `day` or before; None when there is none.
-
-        Raises:
-            DataError: as `load`.
-        """
-        folders = sorted(
-            (path for path in (self.root / name).glob("[0-9]*") if path.name <= day.isoformat()), reverse=True
-        )
-        for folder in folders:
-            for place in sorted(folder.glob(f"{point}_{horizon_days}d_*")):
-                model = self.load(place, features)
-                if model.key.trained_through <= day:
-                    return model
-        return None
-
     def load(self, place: Path, features: tuple[str, ...]) -> StoredModel:
         """Read one model's directory.
 
@@ -211,7 +203,7 @@ class ModelStore:
 
         Raises:
             DataError: the manifest cannot be read or names another engine or format, the file's sha256 is not the
-                manifest's, or the model was trained on other features.
+                manifest's, its library cannot read it, or the model was trained on other features.
         """
         manifest = _manifest(place / _MANIFEST)
         expected = f"model{self.engine.suffix}"
@@ -260,6 +252,24 @@ def _aside(place: Path) -> Path:
     return place.with_name(f".{place.name}-{uuid4().hex}")
 
 
+def _write(path: Path, text: str) -> None:
+    """Write a file to the disk itself, not only to the system's memory."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush(folder: Path) -> None:
+    """Names in a directory reach the disk, where the system can do that."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def _remove(place: Path) -> bool:
     """Take a directory away whole; False when it is not there."""
     gone = _aside(place)
@@ -282,6 +292,11 @@ def _used_at(path: Path) -> float:
 def _key_json(key: ModelKey) -> dict[str, Any]:
     days = {name: getattr(key, name).isoformat() for name in ("trained_from", "trained_through")}
     return {**asdict(key), **days, "features": list(key.features)}
+
+
+def _text(key: ModelKey) -> str:
+    """What is compared: JSON makes a list of a tuple."""
+    return json.dumps(_key_json(key), sort_keys=True)
 
 
 def _key(manifest: Mapping[str, Any], place: Path) -> ModelKey:

@@ -18,6 +18,7 @@ from defiyield_core.forecasting.port import (
     APY,
     APY_AT,
     GAS,
+    GAS_ID,
     MAX_AGE_DAYS,
     TVL,
     Forecaster,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 LOWEST_APY = -1.0
 LOWEST_TVL_USD = 0.0
-_GAS_ID = np.array(["gas"], dtype=object)
+_GAS_IDS = np.array([GAS_ID], dtype=object)
 _POOL_COLUMNS: dict[str, tuple[PointOrQuantile, float]] = {
     "apy": (APY, LOWEST_APY),
     "apy_lower": ((APY, LOWER), LOWEST_APY),
@@ -118,7 +119,7 @@ def gas_forecast_rows(
     newest = newest_observed(gas)[first:]
     allowed = (newest >= 0) & (np.arange(first, len(gas))[:, None] - newest <= MAX_AGE_DAYS)
     eth = daily["eth_usd"][np.maximum(newest, 0)]
-    history = History(days, _GAS_ID, {GAS: gas})
+    history = History(days, _GAS_IDS, {GAS: gas})
     parts = []
     for forecaster in forecasters:
         if GAS not in forecaster.targets:
@@ -132,7 +133,7 @@ def gas_forecast_rows(
                 "upper_gwei": rows.get((GAS, UPPER), unknown),
             }
             columns = {**{name: np.maximum(values, 0.0) for name, values in prices.items()}, "eth_usd": eth}
-            long = to_long(days[first:], _GAS_ID, known, columns, id_column="series")
+            long = to_long(days[first:], _GAS_IDS, known, columns, id_column="series")
             parts.append(_labelled(long.drop(columns="series"), forecaster.name, horizon))
     return pd.concat(parts, ignore_index=True)
 
@@ -142,18 +143,23 @@ def model_rows(
 ) -> pd.DataFrame:
     """Rows of `forecast_models` for the days from position `first` on; models that are not in the store are trained."""
     rows = []
+    newest = newest_observed(np.where(np.isfinite(history.series[APY]).any(axis=1), 0.0, np.nan)[:, None])[:, 0]
     for forecaster in forecasters:
         trained = forecaster.inner if isinstance(forecaster, Calibrated) else forecaster
         if not isinstance(trained, TrainedForecaster):
             continue
         for day, model in trained.models_used(history, first, horizons):
-            rows.append((np.datetime64(day, "D"), forecaster.name, *_model_facts(model)))
+            through = int((np.datetime64(model.key.trained_through, "D") - history.days[0]).astype(np.int64))
+            seen = newest[through] if through >= 0 else -1
+            observed = history.days[seen] if seen >= 0 else np.datetime64("NaT", "D")
+            rows.append((np.datetime64(day, "D"), forecaster.name, *_model_facts(model), observed))
     frame = pd.DataFrame(rows, columns=list(table("forecast_models").column_names))
-    return frame.astype(dict.fromkeys(("date", "trained_from", "trained_through"), "datetime64[ns]"))
+    dates = ("date", "trained_from", "trained_through", "observed_through")
+    return frame.astype(dict.fromkeys(dates, "datetime64[ns]"))
 
 
 def _model_facts(model: StoredModel) -> tuple[object, ...]:
-    """Columns of `forecast_models` after the forecaster's name."""
+    """Columns of `forecast_models` between the forecaster's name and the newest observation."""
     key, known = model.key, model.metrics
     return (
         key.point,

@@ -38,13 +38,18 @@ def pool_history(context: StepContext, window: Window, days_before: int, observa
     apy = observed["apy"]
     sane = np.where(apy > FLAG_APY, np.nan, apy)
     series = {APY: sane, TVL: observed["tvl_usd"], **{name: parts[name] for name in _PARTS}}
-    labels = _labels(context, window, observed.ids)
-    return History(observed.days, observed.ids, series, labels, _market(context, window, days_before, observed.days))
+    labels, known_from = _labels(context, window, observed.ids)
+    market = _market(context, window, days_before, observed.days)
+    return History(observed.days, observed.ids, series, labels, market, known_from)
 
 
-def _labels(context: StepContext, window: Window, ids: ObjectArray) -> dict[str, ObjectArray]:
-    """(n,) protocol, chain, symbol and token (`USDC`, or `DAI-USDC` in alphabetical order) of each pool as it was first
-    seen; empty text for one that no snapshot has shown yet."""
+def _labels(context: StepContext, window: Window, ids: ObjectArray) -> tuple[dict[str, ObjectArray], DayArray]:
+    """(n,) protocol, chain, symbol and token (`USDC`, or `DAI-USDC` in alphabetical order) of each pool as its first
+    snapshot showed it, and the day of that.
+
+    Charts reach back before the first snapshot of a pool; a day before it knows no labels, or the days of one run would
+    know what the same days run one by one did not. Without any snapshot: empty text and NaT.
+    """
     span = since(window, None)
     rows = context.warehouse.read("raw_defillama_pools", span, scope={"stablecoin": True}, columns=_DESCRIPTION)
     first = rows.drop_duplicates("pool_id").set_index("pool_id").reindex(ids)
@@ -55,7 +60,8 @@ def _labels(context: StepContext, window: Window, ids: ObjectArray) -> dict[str,
         )
     ]
     named = {label: first[column].fillna("").to_numpy(dtype=object) for label, column in _LABELS.items()}
-    return {**named, "token": np.array(tokens, dtype=object)}
+    known_from = first["date"].to_numpy(dtype="datetime64[D]")
+    return {**named, "token": np.array(tokens, dtype=object)}, known_from
 
 
 def _market(context: StepContext, window: Window, days_before: int, days: DayArray) -> dict[str, FloatArray]:

@@ -6,18 +6,22 @@ together. Does not belong here: models (see `forecasting`), rules (see `universe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 
 from defiyield_core.calendar import Window
+from defiyield_core.contracts import table
 from defiyield_core.forecasting.gas_hours import LOOKBACK_DAYS as HOURS_LOOKBACK_DAYS
 from defiyield_core.forecasting.gas_hours import gas_hour_rows
+from defiyield_core.forecasting.global_model import fingerprint
 from defiyield_core.forecasting.intervals import calibrated
-from defiyield_core.forecasting.port import GAS, Forecaster, horizon_of
+from defiyield_core.forecasting.kept import kept_rows
+from defiyield_core.forecasting.matured import OPEN_DAYS
+from defiyield_core.forecasting.port import GAS, Forecaster, History, horizon_of
 from defiyield_core.forecasting.registry import ALWAYS, find_forecaster, prune_models, with_store
 from defiyield_core.forecasting.tables import gas_forecast_rows, history_days, model_rows, pool_forecast_rows
 from defiyield_core.panel import days_between, to_panel
@@ -70,12 +74,38 @@ def _needed(context: StepContext, names: set[str], horizons: set[int], bounded: 
     )
 
 
+def _kept(
+    context: StepContext,
+    name: str,
+    window: Window,
+    needed: Needed,
+    history: History,
+    compute: Callable[[], pd.DataFrame],
+) -> pd.DataFrame:
+    """The rows, kept for the next lean run over the same history. A full run is of new days: it computes."""
+    if context.yardsticks:
+        return compute()
+    models = [(one.name, type(one).__name__) for one in needed.forecasters]
+    decided_by = [
+        str(window),
+        models,
+        needed.horizons,
+        fingerprint(history),
+        str(history.labelled.sum(axis=0).tolist()),
+    ]
+    return kept_rows(context.settings.forecast_store, name, decided_by, compute)
+
+
 def _forecast_models(context: StepContext, window: Window) -> StepResult:
     needed = needed_forecasts(context)
     history = pool_history(context, window, needed.history_days)
     first = int((np.datetime64(window.start, "D") - history.days[0]).astype(np.int64))
-    frame = model_rows(history, first, needed.forecasters, needed.horizons)
-    frame = with_frozen(context, "forecast_models", frame, window, ("date", "model"))
+
+    def compute() -> pd.DataFrame:
+        return model_rows(history, first, needed.forecasters, needed.horizons)
+
+    frame = _kept(context, "forecast_models", window, needed, history, compute)
+    frame = with_frozen(context, "forecast_models", frame, window)
     prune_models(context.settings.model_store, MODELS_KEPT)
     return written("forecast_models", frame, window)
 
@@ -84,8 +114,13 @@ def _pool_forecasts(context: StepContext, window: Window) -> StepResult:
     needed = needed_forecasts(context)
     observed = read_observations(context, window, needed.history_days)
     history = pool_history(context, window, needed.history_days, observed)
-    rows = pool_forecast_rows(observed, window, needed.forecasters, needed.horizons, history)
-    rows = with_frozen(context, "pool_forecasts", rows, window, ("date", "model", "horizon_days"))
+
+    def compute() -> pd.DataFrame:
+        return pool_forecast_rows(observed, window, needed.forecasters, needed.horizons, history)
+
+    seen = replace(history, series={**history.series, "observed": observed["apy"]})
+    rows = _kept(context, "pool_forecasts", window, needed, seen, compute)
+    rows = with_frozen(context, "pool_forecasts", rows, window)
     return written("pool_forecasts", rows, window)
 
 
@@ -107,28 +142,32 @@ def _gas_forecasts(context: StepContext, window: Window) -> StepResult:
     )
     series = {name: values[:, 0] for name, values in panel.values.items()}
     rows = gas_forecast_rows(series, days, window, needed.forecasters, needed.horizons)
-    rows = with_frozen(context, "gas_forecasts", rows, window, ("date", "model", "horizon_days"))
-    hours = with_frozen(context, "gas_hour_forecasts", gas_hour_rows(hourly, window), window, ("date", "model"))
+    rows = with_frozen(context, "gas_forecasts", rows, window)
+    if not context.yardsticks:  # no decision reads the hours
+        return written("gas_forecasts", rows, window)
+    hours = with_frozen(context, "gas_hour_forecasts", gas_hour_rows(hourly, window), window)
     return written("gas_forecasts", rows, window, TableWrite("gas_hour_forecasts", hours, window))
 
 
-def with_frozen(context: StepContext, name: str, rows: pd.DataFrame, window: Window, by: Sequence[str]) -> pd.DataFrame:
+def with_frozen(context: StepContext, name: str, rows: pd.DataFrame, window: Window) -> pd.DataFrame:
     """The rows to store: on a live source what was forecast before yesterday stays as it is.
 
     A live day may be forecast again on the day after it. From then on its forecasts are frozen, so that scores are of
-    what was said at the time; a replayed source has no such moment, and its rows follow from data and code.
-
-    Args:
-        by: columns whose values together are frozen when they have a stored row.
+    what was said at the time; a replayed source has no such moment, and its rows follow from data and code. A row that
+    is missing on a frozen day is added; its `made_at` tells that it is late, and it is not scored.
     """
-    last_frozen = context.now().date() - timedelta(days=2)
-    if context.source.last_day is not None or window.start > last_frozen:
+    if context.source.last_day is not None:
+        return rows
+    if "made_at" in table(name).column_names:
+        rows = rows.assign(made_at=pd.Timestamp(context.now()))
+    last_frozen = context.now().date() - timedelta(days=OPEN_DAYS)
+    if window.start > last_frozen:
         return rows
     stored = context.warehouse.read(name, Window(window.start, min(window.end, last_frozen)))
     if not len(stored):
         return rows
-    taken = pd.MultiIndex.from_frame(stored[list(by)].drop_duplicates())
-    fresh = rows[~pd.MultiIndex.from_frame(rows[list(by)]).isin(taken)]
+    key = list(table(name).key)
+    fresh = rows[~pd.MultiIndex.from_frame(rows[key]).isin(pd.MultiIndex.from_frame(stored[key]))]
     return pd.concat([stored, fresh], ignore_index=True) if len(fresh) else stored
 
 
@@ -187,6 +226,7 @@ FORECAST_STEPS: tuple[Step, ...] = (
         _POOL_INPUTS,
         ("forecast_models",),
         _forecast_models,
+        version="2",
     ),
     Step(
         "pool_forecasts",
@@ -196,7 +236,7 @@ FORECAST_STEPS: tuple[Step, ...] = (
         ("forecast_models", *_POOL_INPUTS),
         ("pool_forecasts",),
         _pool_forecasts,
-        version="2",
+        version="3",
     ),
     Step(
         "gas_forecasts",

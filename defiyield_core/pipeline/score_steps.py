@@ -8,14 +8,22 @@ observations up to that day.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 
 from defiyield_core.calendar import Window, as_day
-from defiyield_core.forecasting.matured import GAS_ID, Matured, days_before, gas_scores, pool_scores
-from defiyield_core.forecasting.port import horizon_of
+from defiyield_core.forecasting.matured import (
+    GAS_TARGET,
+    POOL_TARGETS,
+    Matured,
+    days_before,
+    gas_scores,
+    pool_scores,
+)
+from defiyield_core.forecasting.port import GAS_ID, horizon_of
 from defiyield_core.forecasting.registry import DEFAULT
 from defiyield_core.panel import Panel, days_between, to_panel
 from defiyield_core.pipeline.step import Step, StepContext, StepResult
@@ -23,6 +31,9 @@ from defiyield_core.pipeline.universe_steps import read_gas, read_observations, 
 from defiyield_core.universe.metrics import FLAG_APY
 from defiyield_core.warehouse.port import TableWrite
 
+PART_DAYS = 28
+"""Days of scores that are read at once."""
+TARGETS = tuple(sorted(target.name for target in (*POOL_TARGETS, GAS_TARGET)))
 LONGEST_HORIZON_DAYS = 30
 """Stored forecasts of up to so many days are scored whoever wanted them, longer ones while a portfolio uses them."""
 
@@ -78,7 +89,14 @@ def _forecast_scorecard(context: StepContext, window: Window) -> StepResult:
     from defiyield_core.forecasting.matured_card import CARD_DAYS, READ, card_rows  # scipy.stats takes half a second
 
     span = Window(window.start - timedelta(days=CARD_DAYS - 1), window.end)
-    rows = card_rows(context.warehouse.read("forecast_scores", span, columns=READ), window)
+    read, stored = context.warehouse.read, [day for day in context.warehouse.days("forecast_scores") if day in span]
+
+    def parts(target: str) -> Iterator[pd.DataFrame]:
+        # All rows of half a year at once would be gigabytes with thousands of pools.
+        for days in Window(stored[0], stored[-1]).chunks(PART_DAYS) if stored else ():
+            yield read("forecast_scores", days, scope={"target": target}, columns=READ)
+
+    rows = pd.concat([card_rows(parts(target), window) for target in TARGETS], ignore_index=True)
     numbers = {"rows": float(len(rows))}
     newest = rows[rows["date"] == rows["date"].max()]
     for card in newest[(newest["model"] == DEFAULT) & (newest["target"] == "apy")].itertuples():
@@ -96,6 +114,7 @@ SCORE_STEPS: tuple[Step, ...] = (
         ("pool_forecasts", "gas_forecasts", "raw_pools", "raw_pool_history", "raw_gas_hourly"),
         ("forecast_scores",),
         _forecast_scores,
+        version="2",
     ),
     Step(
         "forecast_scorecard",

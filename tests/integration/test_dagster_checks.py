@@ -132,7 +132,7 @@ def test_a_corrupted_row_fails_its_check(filled: Deployment, key: str, check: st
         (
             "pool_forecasts",
             f"update pool_forecasts set apy = 0.05, tvl_usd = 3e7 where date = '{day(1)}' and model = 'combination'",
-            f"{day(1)}: combination forecasts the same of ",
+            f"{day(1)}: combination forecasts the same APY of ",
         ),
         (
             "pool_forecasts",
@@ -146,7 +146,7 @@ def test_a_corrupted_row_fails_its_check(filled: Deployment, key: str, check: st
         ),
         (
             "forecast_models",
-            f"update forecast_models set trained_through = date - 15 where date = '{day(1)}'",
+            f"update forecast_models set observed_through = date - 15 where date = '{day(1)}'",
             "has learnt nothing for 15 days",
         ),
         (

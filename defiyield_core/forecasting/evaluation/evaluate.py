@@ -27,9 +27,9 @@ from defiyield_core.forecasting.evaluation.scorecard import (
     scorecard,
     to_json,
 )
-from defiyield_core.forecasting.evaluation.scores import GAS_ID, Origins, Scores, origin_positions, score, together
+from defiyield_core.forecasting.evaluation.scores import Origins, Scores, origin_positions, score, together
 from defiyield_core.forecasting.intervals import with_quantiles
-from defiyield_core.forecasting.port import APY, GAS, TVL, DayForecasts, Forecaster, History, forecast_days
+from defiyield_core.forecasting.port import APY, GAS, GAS_ID, TVL, DayForecasts, Forecaster, History, forecast_days
 from defiyield_core.forecasting.registry import DEFAULT
 from defiyield_core.units import BoolArray
 

@@ -20,7 +20,7 @@ from defiyield_core.units import FloatArray, IntArray
 
 REFERENCE = "persistence"
 """The model that all others are compared with."""
-SHARED = ("actual", "naive_scale", "naive_rms", "tvl_usd", "eligible")
+SHARED = ("actual", "lifetime_scale", "lifetime_rms", "tvl_usd", "eligible")
 OWN = ("forecast", "lower", "upper")
 
 
@@ -29,7 +29,7 @@ class Group:
     """Scores of all models on one target and horizon, as arrays (n_origins, n_pools); NaN where there is no pair.
 
     Attributes:
-        shared: what all models have in common by column: actual, naive_scale, naive_rms, eligible.
+        shared: what all models have in common by column: actual, lifetime_scale, lifetime_rms, eligible.
         own: by model and column: forecast, lower, upper.
         tvl_usd: (n_pools,) mean over the scored origins.
         unit: (n_pools,) factor from the unit of the forecast to that of the error.

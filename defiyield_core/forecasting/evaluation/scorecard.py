@@ -29,7 +29,7 @@ from defiyield_core.forecasting.evaluation.metrics import (
     spearman,
     weighted_mean,
 )
-from defiyield_core.forecasting.evaluation.scores import GAS_ID, SCORED, Scores
+from defiyield_core.forecasting.evaluation.scores import SCORED, Scores
 from defiyield_core.forecasting.evaluation.significance import (
     Comparison,
     Interval,
@@ -39,6 +39,7 @@ from defiyield_core.forecasting.evaluation.significance import (
     pooled_skill,
 )
 from defiyield_core.forecasting.intervals import LOWER, UPPER
+from defiyield_core.forecasting.port import GAS_ID
 from defiyield_core.units import FloatArray
 
 FEWEST_JUDGED_DAYS = 120
@@ -297,8 +298,8 @@ def _results(group: Group, judged: set[str], step_days: int) -> Iterator[Result]
 def _scaled_errors(group: Group, model: str) -> tuple[float, float]:
     """MASE and RMSSE."""
     error = group.own[model]["forecast"] - group.shared["actual"]
-    absolute = mean_by_pool(scaled(error, group.shared["naive_scale"]))
-    squared = mean_by_pool(scaled(error, group.shared["naive_rms"]) ** 2)
+    absolute = mean_by_pool(scaled(error, group.shared["lifetime_scale"]))
+    squared = mean_by_pool(scaled(error, group.shared["lifetime_rms"]) ** 2)
     return median_of_known(absolute), median_of_known(np.sqrt(squared))
 
 

@@ -19,7 +19,16 @@ import pandas as pd
 from defiyield_core.forecasting import rolling
 from defiyield_core.forecasting.evaluation.metrics import naive_scales
 from defiyield_core.forecasting.intervals import LOWER, UPPER
-from defiyield_core.forecasting.port import APY, APY_AT, GAS, MAX_AGE_DAYS, TVL, DayForecasts, History, PointOrQuantile
+from defiyield_core.forecasting.port import (
+    APY,
+    APY_AT,
+    GAS,
+    MAX_AGE_DAYS,
+    TVL,
+    DayForecasts,
+    History,
+    PointOrQuantile,
+)
 from defiyield_core.units import BoolArray, FloatArray, IntArray
 
 
@@ -38,8 +47,6 @@ TARGETS = {
     "tvl": Target(TVL, TVL, is_mean=False),
     "gas": Target(GAS, GAS, is_mean=True),
 }
-GAS_ID = "gas"
-"""What stands in `pool_id` for gas."""
 COLUMNS = (
     "target",
     "pool_id",
@@ -51,8 +58,8 @@ COLUMNS = (
     "lower",
     "upper",
     "actual",
-    "naive_scale",
-    "naive_rms",
+    "lifetime_scale",
+    "lifetime_rms",
     "tvl_usd",
     "eligible",
 )
@@ -69,9 +76,9 @@ class Scores:
 
     Attributes:
         frame: columns `COLUMNS`, ordered by horizon, target, model, origin and pool. APY are fractions, TVL is USD,
-            gas is gwei. `naive_scale` and `naive_rms` are the mean absolute and the root mean square change from one
-            day to the next over all days up to the origin, `tvl_usd` the newest TVL, `eligible` whether a deposit would
-            have been allowed.
+            gas is gwei. `lifetime_scale` and `lifetime_rms` are the mean absolute and the root mean square change from
+            one day to the next over all days up to the origin (`naive_scale` of the stored scores is over 60 days),
+            `tvl_usd` the newest TVL, `eligible` whether a deposit would have been allowed.
         skipped: pairs of pool and origin by target, horizon and reason (`scored` is one); pools count from their first
             observation on.
         warnings: sentences about models that were left out.
@@ -177,7 +184,7 @@ class _Known:
         scored = everywhere & np.isfinite(actual)
         absolute, squared = naive_scales(self.history.series[TARGETS[target].series])
         size = self._size()[at]
-        shared = {"actual": actual, "naive_scale": absolute[at], "naive_rms": squared[at], "tvl_usd": size}
+        shared = {"actual": actual, "lifetime_scale": absolute[at], "lifetime_rms": squared[at], "tvl_usd": size}
         rows = []
         for model, (forecast, lower, upper) in made.items():
             columns = {"forecast": forecast, "lower": lower, "upper": upper, **shared}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -9,8 +10,15 @@ import pandas as pd
 import pytest
 
 from defiyield_core.calendar import Window
+from defiyield_core.forecasting.tables import model_rows
 from defiyield_core.panel import Panel, days_between
+from defiyield_core.pipeline.step import StepContext
+from defiyield_core.settings import Settings
+from defiyield_core.sources.opening import open_source
+from defiyield_core.warehouse.opening import open_warehouse
+from defiyield_core.warehouse.port import TableWrite
 from defiyield_dagster.forecast_rules import (
+    FORECAST_PLAUSIBILITY,
     IMPOSSIBLE,
     clones,
     disordered,
@@ -21,7 +29,10 @@ from defiyield_dagster.forecast_rules import (
     strays,
     unscored,
 )
+from tests.unit.forecasting.small import market as market_of_models
+from tests.unit.forecasting.small import quick
 
+SETTINGS = Settings.from_environment({}, source="simulated:1", warehouse="memory:")
 START = date(2025, 3, 1)
 TODAY = START + timedelta(days=59)
 
@@ -51,19 +62,22 @@ class TestClones:
     def test_equal_observations_are_no_copy(self) -> None:
         assert not clones(persisted(), market())
 
-    def test_the_forecast_of_another_pool_is_named_once_for_all_horizons(self) -> None:
+    @pytest.mark.parametrize(("column", "what"), [("apy", "APY"), ("tvl_usd", "TVL")])
+    def test_the_forecast_of_another_pool_is_named_once_for_all_horizons(self, column: str, what: str) -> None:
         rows = pd.concat([persisted("combination", 1), persisted("combination", 7)], ignore_index=True)
         copied = rows["pool_id"] == "b"
-        for column in ("apy", "tvl_usd"):
-            rows.loc[copied, column] = rows.loc[rows["pool_id"] == "a", column].to_numpy()
-        assert texts(clones(rows, market())) == [f"{TODAY}: combination forecasts the same of a = b"]
+        rows.loc[copied, column] = rows.loc[rows["pool_id"] == "a", column].to_numpy()
+        assert texts(clones(rows, market())) == [f"{TODAY}: combination forecasts the same {what} of a = b"]
+        rows.loc[copied, column] = np.nextafter(rows.loc[copied, column], 1.0)
+        assert not clones(rows, market())
 
-    def test_one_number_in_common_is_chance(self) -> None:
+    def test_a_copy_of_both_is_told_of_both(self) -> None:
         rows = persisted()
-        rows.loc[1, "tvl_usd"] = rows.loc[0, "tvl_usd"]
-        assert not clones(rows, market())
-        rows.loc[1, "apy"] = np.nextafter(rows.loc[0, "apy"], 1.0)
-        assert not clones(rows, market())
+        rows.loc[1, ["apy", "tvl_usd"]] = rows.loc[0, ["apy", "tvl_usd"]]
+        assert [text.split("same ")[1] for text in texts(clones(rows, market()))] == ["APY of a = b", "TVL of a = b"]
+
+    def test_many_forecasts_end_at_zero(self) -> None:
+        assert not clones(persisted().assign(apy=0.0, tvl_usd=0.0), market())
 
     def test_another_model_or_day_may_say_the_same(self) -> None:
         rows = pd.concat([persisted(), persisted("ewma"), persisted(horizon=1)], ignore_index=True)
@@ -173,7 +187,7 @@ def models(*ages: int) -> pd.DataFrame:
     frame = pd.DataFrame(
         {"date": today, "model": "combination", "point": "apy", "horizon_days": 7}, index=range(len(ages))
     )
-    return frame.assign(trained_through=[today - pd.Timedelta(days=age) for age in ages])
+    return frame.assign(trained_through=[today - pd.Timedelta(days=age) for age in ages], observed_through=pd.NaT)
 
 
 def test_a_model_that_missed_two_refits_is_old() -> None:
@@ -181,6 +195,31 @@ def test_a_model_that_missed_two_refits_is_old() -> None:
     assert texts(old_models(models(0, 15, 20))) == [
         f"{TODAY}: combination apy 7 d: has learnt nothing for 20 days",
     ]
+
+
+def test_a_model_refitted_on_nothing_new_is_old() -> None:
+    silent = market_of_models()
+    days = len(silent.days)
+    series = {
+        name: np.where(np.arange(days)[:, None] < days - 20, values, np.nan) for name, values in silent.series.items()
+    }
+    for history, expected in ((silent, []), (replace(silent, series=series), ["has learnt nothing for 20 days"])):
+        rows = model_rows(history, days - 1, [quick(window_days=140)], (7,))
+        assert (rows["date"] - rows["trained_through"]).dt.days.max() < 7
+        assert [finding.text.split(": ")[1] for finding in old_models(rows)] == expected
+
+
+def test_a_late_forecast_needs_no_score() -> None:
+    core = StepContext(open_warehouse("memory:"), open_source("simulated:1"), SETTINGS)
+    row = {"date": pd.Timestamp(START), "pool_id": "a", "model": "ewma", "horizon_days": 1, "apy": 0.1, "tvl_usd": 1.0}
+    day, next_day = Window(START, START), START + timedelta(days=1)
+    for hours, expected in ((47, [next_day]), (48, [])):
+        made = pd.DataFrame(
+            [row | {"observed_age_days": 0, "made_at": pd.Timestamp(START) + pd.Timedelta(hours=hours)}]
+        )
+        core.warehouse.replace([TableWrite("pool_forecasts", made, day)])
+        found = FORECAST_PLAUSIBILITY["forecast_scores"].evaluate(core, Window(next_day, next_day))
+        assert [finding.day for finding in found] == expected
 
 
 def test_a_model_from_the_future_and_a_score_before_its_day_are_errors() -> None:

@@ -96,14 +96,16 @@ def test_without_any_record_every_candidate_counts_alike() -> None:
     history = steady(40)
     apy = history.series["apy"]
     record = _Record(apy, (39, 39), APY_AT, 1, Persistence().levels(apy, 39), 1e-5)
-    blend, _ = record.blend([np.full((1, 8), 0.02), np.full((1, 8), 0.04)])
+    candidates = [np.full((1, 8), 0.02), np.full((1, 8), 0.04)]
+    blend, _ = record.blend(candidates, record.scores(candidates))
     np.testing.assert_allclose(blend, 0.03, rtol=1e-12)
 
 
 def test_a_missing_candidate_leaves_the_others() -> None:
     apy = steady(40).series["apy"]
     record = _Record(apy, (39, 39), APY_AT, 1, Persistence().levels(apy, 39), 1e-5)
-    assert (record.blend([np.full((1, 8), np.nan), np.full((1, 8), 0.04)])[0] == 0.04).all()
+    candidates = [np.full((1, 8), np.nan), np.full((1, 8), 0.04)]
+    assert (record.blend(candidates, record.scores(candidates))[0] == 0.04).all()
 
 
 def test_the_persistence_of_a_mean_is_scored_against_the_mean() -> None:
@@ -144,12 +146,10 @@ def test_a_pool_whose_skill_is_negative_is_on_its_best_baseline() -> None:
     apy = history.series["apy"]
     for horizon in (1, 7):
         found = forecast_days(combination, history, 200, (horizon,))[horizon]
-        fallen = combination.on_fallback(history, 200, (horizon,))[horizon]
         record = _Record(apy, (110, 200), APY_AT, horizon, Persistence().levels(apy, 110), 1e-5)
         levels = [baseline.levels(apy, 110) for baseline in _BASELINES]
         scores = np.stack([record.score(level) for level in levels])
         best = np.take_along_axis(np.stack(levels)[:, 90:], scores.argmin(axis=0)[None], axis=0)[0]
-        assert fallen[APY_AT][:, 6:].all() and not fallen[APY_AT][:, :6].any()
         np.testing.assert_array_equal(found[APY_AT][:, 6:], best[:, 6:])
         assert (found[APY_AT][:, :6] != best[:, :6]).all()
 
@@ -159,8 +159,10 @@ def test_a_fallen_pool_returns_to_the_model_when_that_is_right_again() -> None:
     error = np.zeros((220, 8))
     error[:130, 7] = 0.03
     combination = Combination(Oracle(history.series["apy"], error))
-    fallen = combination.on_fallback(history, 100, (1,))[1][APY][:, 7]
-    assert fallen[:30].all() and not fallen[-20:].any()
+    answers = forecast_days(combination, history, 100, (1,))[1][APY][:, 7]
+    levels = np.stack([baseline.levels(history.series["apy"], 100)[:, 7] for baseline in _BASELINES])
+    on_a_baseline = (answers == levels).any(axis=0)
+    assert on_a_baseline[:30].all() and not on_a_baseline[-20:].any()
 
 
 def test_a_pool_within_the_doubt_stays_with_the_model() -> None:
@@ -189,9 +191,13 @@ def test_the_best_is_the_candidate_with_the_lowest_score_and_the_first_of_equals
     persistence = Persistence().levels(apy, 0)
     record = _Record(apy, (0, 0), APY_AT, 1, persistence, 1e-5)
     centre, far = np.full_like(apy, 0.05), np.full_like(apy, 0.5)
-    assert (record.best([far, persistence, centre])[-1] == 0.05).all()
-    assert (record.best([centre + 0.0, centre])[-1] == centre[-1]).all()
-    np.testing.assert_array_equal(record.best([persistence, far, persistence])[-1], persistence[-1])
+
+    def best(*candidates: np.ndarray) -> np.ndarray:
+        return record.best(candidates, record.scores(candidates))[-1]
+
+    assert (best(far, persistence, centre) == 0.05).all()
+    assert (best(centre + 0.0, centre) == centre[-1]).all()
+    np.testing.assert_array_equal(best(persistence, far, persistence), persistence[-1])
 
 
 @pytest.mark.parametrize("age_days", [1, 3, 7, 13])
@@ -202,11 +208,9 @@ def test_a_pool_too_young_for_the_model_is_on_the_baselines(age_days: int) -> No
     young = replace(history, series={"apy": apy})
     combination = Combination(Oracle(history.series["apy"], np.full((220, 8), 0.2)))
     answers = forecast_days(combination, young, 219, (1, 14))
-    fallen = combination.on_fallback(young, 219, (1, 14))
     seen = apy[-age_days:, 7]
     for horizon in (1, 14):
         for point in (APY, APY_AT):
-            assert fallen[horizon][point][0, 7]
             assert seen.min() - 1e-12 <= answers[horizon][point][0, 7] <= seen.max() + 1e-12
 
 
@@ -214,8 +218,12 @@ def test_a_pool_with_a_fortnight_of_days_may_be_forecast_by_the_model() -> None:
     history = steady()
     apy = history.series["apy"].copy()
     apy[:-14, 7] = np.nan
-    combination = Combination(Oracle(history.series["apy"], np.zeros((220, 8))))
-    assert not combination.on_fallback(replace(history, series={"apy": apy}), 219, (7,))[7][APY][0, 7]
+    young = replace(history, series={"apy": apy})
+    right, wrong = (
+        forecast_days(Combination(Oracle(history.series["apy"], np.full((220, 8), error))), young, 219, (7,))[7][APY][0]
+        for error in (0.0, 0.01)
+    )
+    assert right[7] != wrong[7]
 
 
 def test_a_dead_pool_has_no_forecast_and_moves_no_other() -> None:

@@ -11,7 +11,7 @@ import pytest
 from defiyield_core.calendar import Window
 from defiyield_core.contracts import table
 from defiyield_core.errors import ConfigurationError, DataError
-from defiyield_core.forecasting.gas_hours import LOOKBACK_DAYS, MODELS, cheapest_hours, gas_hour_rows
+from defiyield_core.forecasting.gas_hours import LOOKBACK_DAYS, MODELS, gas_hour_rows
 
 MONDAY = date(2024, 1, 1)
 RHYTHM = 0.8 * np.sin(2.0 * np.pi * (np.arange(24) - 9) / 24)
@@ -196,26 +196,6 @@ def test_four_of_five_hours_lie_within_their_bounds(model: str) -> None:
     actual = prices[131:300].ravel()
     inside = (rows["lower_gwei"] <= actual) & (actual <= rows["upper_gwei"])
     assert 0.75 < inside.mean() < 0.85
-
-
-def test_the_cheapest_hours_come_first() -> None:
-    rows = gas_hour_rows(hourly(5.0 * np.exp(np.tile(RHYTHM, (70, 1)))), Window(day_of(60), day_of(62)), ["profile"])
-    found = cheapest_hours(rows, 3)
-    assert found["hour_utc"].tolist() == [3, 2, 4] * 3
-    assert found["date"].dt.date.tolist() == [day_of(offset) for offset in (60, 61, 62) for _ in range(3)]
-
-
-def test_equal_hours_are_taken_from_the_earliest_on() -> None:
-    rows = gas_hour_rows(hourly(noisy(20)), Window(day_of(18), day_of(19)), ["flat", "persistence"])
-    found = cheapest_hours(rows.sample(frac=1.0, random_state=3), 2)
-    assert found.groupby("model").size().to_dict() == {"flat": 4, "persistence": 4}
-    assert found.loc[found["model"] == "flat", "hour_utc"].tolist() == [0, 1, 0, 1]
-
-
-@pytest.mark.parametrize("count", [0, 25])
-def test_a_day_has_no_such_number_of_hours(count: int) -> None:
-    with pytest.raises(ConfigurationError, match=f"not {count}"):
-        cheapest_hours(gas_hour_rows(hourly(noisy(5)), Window(day_of(4), day_of(4))), count)
 
 
 def test_a_model_that_does_not_exist_is_named() -> None:

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from defiyield_core.forecasting import rolling
+from defiyield_core.forecasting import global_model, rolling
 from defiyield_core.forecasting.baselines import Ewma
 from defiyield_core.forecasting.boosting import LightGBM, XGBoost
 from defiyield_core.forecasting.combination import Combination
-from defiyield_core.forecasting.features import features
-from defiyield_core.forecasting.global_model import FEWEST_ROWS, GlobalModel, fingerprint, refit_days
+from defiyield_core.forecasting.features import Features, features
+from defiyield_core.forecasting.global_model import FEWEST_ROWS, GlobalModel, _rows, fingerprint, refit_days
 from defiyield_core.forecasting.port import Forecaster, History, forecast_days
 from defiyield_core.forecasting.store import MemoryModels
 from tests.unit.forecasting.small import DIES, GAPPED, YOUNG, assert_same, market, quick, scrambled_after
@@ -272,3 +272,75 @@ def test_the_models_used_are_the_ones_a_walk_has_stored() -> None:
 def test_without_enough_rows_no_model_is_used() -> None:
     assert quick().models_used(HISTORY.up_to(20), 15, (1, 7)) == []
     assert Combination(Ewma()).models_used(HISTORY, LAST, (7,)) == []
+
+
+def half_labelled(history: History, position: int) -> History:
+    """The history whose pools with an odd number have labels from the day at `position` on."""
+    odd = np.arange(len(history.ids)) % 2 == 1
+    return replace(history, labelled_from=np.where(odd, history.days[position], history.days[0]))
+
+
+def as_known(history: History, last: int) -> History:
+    """The history as a run of the day at `last` reads it: labels of later days have not been seen."""
+    assert history.labelled_from is not None
+    seen = history.labelled_from <= history.days[last]
+    labels = {name: np.where(seen, values, "").astype(object) for name, values in history.labels.items()}
+    known_from = np.where(seen, history.labelled_from, np.datetime64("NaT", "D"))
+    return replace(history.up_to(last), labels=labels, labelled_from=known_from)
+
+
+@by_model
+def test_labels_that_became_known_on_the_way_change_no_day_before(forecaster: Forecaster) -> None:
+    halves = half_labelled(HISTORY, LAST - 6)
+    together = forecast_days(forecaster, halves, LAST - 12, (1, 7))
+    for row in range(13):
+        alone = forecast_days(forecaster, as_known(halves, LAST - 12 + row), LAST - 12 + row, (1, 7))
+        for horizon, rows in alone.items():
+            for name, values in rows.items():
+                np.testing.assert_array_equal(
+                    values[0], together[horizon][name][row], err_msg=f"{horizon} {name} {row}"
+                )
+
+
+def test_a_feature_uses_labels_from_the_day_on_which_they_were_known() -> None:
+    always, halves = features(HISTORY, 0), features(half_labelled(HISTORY, 150), 0)
+    for name in always.names:
+        place = always.names.index(name)
+        same = np.array_equal(always.values[:150, :, place], halves.values[:150, :, place], equal_nan=True)
+        assert same is not (name == "off_peg" or (name.startswith("peers") and "all" not in name)), name
+        assert name == "off_peg" or np.isnan(halves.values[:150, 1::2, place]).all() or same
+    np.testing.assert_array_equal(always.values[151:], halves.values[151:])  # peers are of the day before
+
+
+def test_the_key_tells_since_when_labels_were_known_and_not_what_came_later() -> None:
+    halves = half_labelled(HISTORY, 150)
+    assert fingerprint(halves.up_to(149)) == fingerprint(as_known(halves, 149))
+    assert fingerprint(halves) == fingerprint(as_known(halves, LAST))
+    assert len({fingerprint(half_labelled(HISTORY, day)) for day in (0, 149, 150)}) == 3
+    everywhere = replace(HISTORY, labelled_from=np.full(len(HISTORY.ids), HISTORY.days[0]))
+    assert fingerprint(everywhere) == fingerprint(HISTORY)  # nothing was trained again for data that always had labels
+
+
+@pytest.mark.parametrize("cut", [0, 30, 100])
+def test_rows_are_counted_as_they_are_trained_on(cut: int) -> None:
+    history = HISTORY.between(cut, LAST)
+    model = quick()
+    for _, stored in model.models_used(history, len(history.days) - 15, (1, 7, 30)):
+        assert _rows(history, stored.key) == stored.metrics["rows"]
+
+
+def test_a_market_too_young_for_a_model_is_not_prepared_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[int] = []
+
+    def spied(history: History, first: int) -> Features:
+        prepared.append(len(history.days) - first)
+        return features(history, first)
+
+    monkeypatch.setattr(global_model, "features", spied)
+    young = np.arange(len(HISTORY.days))[:, None] >= LAST - 40
+    series = {name: np.where(young, values, np.nan) for name, values in HISTORY.series.items()}
+    quick().walk(replace(HISTORY, series=series), LAST - 9, (1, 7))
+    assert max(prepared) == 10  # the days asked for, and no training window
+    prepared.clear()
+    quick().walk(HISTORY, LAST - 9, (1, 7))
+    assert max(prepared) > 90

@@ -33,7 +33,7 @@ def forecast(offset: int, pool: str, horizon: int, **values: float) -> dict[str,
         ("apy_lower", "apy_upper", "apy_at", "apy_at_lower", "apy_at_upper", "tvl_lower_usd", "tvl_upper_usd"), np.nan
     )
     row = {"date": stamp(offset), "pool_id": pool, "model": "ewma", "horizon_days": horizon, "apy": 0.05}
-    return row | {"tvl_usd": 1e6} | bounds | values
+    return row | {"tvl_usd": 1e6, "made_at": pd.NaT} | bounds | values
 
 
 def panel(apy: dict[str, list[float]], tvl: float = 2e6) -> Panel:
@@ -95,6 +95,7 @@ def test_only_what_matures_inside_the_window_is_scored() -> None:
 def test_gas_is_a_mean_over_the_horizon() -> None:
     gas = Panel(days_between(FIRST, day(3)), np.array(["gas"], dtype=object), {"gas_price_gwei": np.c_[[4.0, 6, 9, 3]]})
     row = {"date": stamp(1), "model": "ewma", "horizon_days": 2, "gas_price_gwei": 5.0, "lower_gwei": 2.0}
+    row |= {"made_at": pd.NaT}
     found = gas_scores(pd.DataFrame([row | {"upper_gwei": 8.0}]), gas, Window(day(2), day(3))).rows
     assert found[["date", "target", "pool_id", "actual", "naive_scale"]].values.tolist() == [
         [stamp(3), "gas", "gas", 6.0, 2.0]
@@ -236,6 +237,15 @@ def test_days_with_nothing_behind_them_have_no_card() -> None:
     cards = card_rows(scores(3), Window(day(-2), day(CARD_DAYS + 4)))
     assert (cards["date"].min(), cards["date"].max()) == (stamp(0), stamp(2 + CARD_DAYS - 1))
     assert card_rows(scores(3).head(0), Window(day(0), day(1))).empty
+
+
+def test_parts_of_any_kind_give_the_card_of_the_whole_and_leave_no_draws_behind() -> None:
+    found = pd.concat([scores(230), scores(230, horizon=7, seed=2)], ignore_index=True)
+    window = Window(day(200), day(229))
+    parts = (found.iloc[place::7].sample(frac=1.0, random_state=place) for place in range(7))
+    pd.testing.assert_frame_equal(card_rows(parts, window), card_rows(found, window), check_exact=True)
+    assert matured_card._draws_of_pools.cache_info().currsize == 0
+    assert card_rows(iter(()), window).empty
 
 
 def test_draws_take_as_many_pools_and_weeks_as_there_are() -> None:

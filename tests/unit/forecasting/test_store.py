@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -59,14 +61,76 @@ def test_a_model_comes_back_with_its_predictions_and_its_manifest(engine: LightG
     assert sorted(path.name for path in place_of(tmp_path).iterdir()) == sorted(["manifest.json", manifest["file"]])
 
 
+def spoilt_text(place: Path, engine: LightGBM | XGBoost) -> None:
+    """A file of the right hash that its library cannot read."""
+    text = f"{engine.opening}rubbish"
+    manifest = json.loads((place / "manifest.json").read_text())
+    manifest["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    (place / f"model{engine.suffix}").write_text(text)
+    (place / "manifest.json").write_text(json.dumps(manifest))
+
+
+DAMAGES = {
+    "changed": (lambda place, engine: (place / f"model{engine.suffix}").open("ab").write(b" "), "sha256 is not"),
+    "emptied": (lambda place, engine: (place / f"model{engine.suffix}").write_text(""), "sha256 is not"),
+    "gone": (lambda place, engine: (place / f"model{engine.suffix}").unlink(), "cannot be read"),
+    "no manifest": (lambda place, engine: (place / "manifest.json").write_text(""), "not JSON"),
+    "unreadable": (spoilt_text, "not a model that"),
+}
+
+
 @by_engine
-def test_a_changed_file_is_refused(engine: LightGBM | XGBoost, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", list(DAMAGES))
+def test_a_damaged_model_is_moved_aside_told_and_trained_again(
+    engine: LightGBM | XGBoost, damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store, model = ModelStore(tmp_path, engine), trained(engine)
     store.put(model)
-    file = place_of(tmp_path) / f"model{engine.suffix}"
-    file.write_bytes(file.read_bytes() + b" ")
-    with pytest.raises(DataError, match="sha256 is not the manifest's"):
-        store.get(model.key)
+    spoil, said = DAMAGES[damage]
+    spoil(place_of(tmp_path), engine)
+    assert store.get(model.key) is None
+    (warning,) = caplog.messages
+    assert said in warning and "the model is trained again" in warning and "\n" not in warning
+    assert not list(tmp_path.glob("*/*/[!.]*")) and len(list(tmp_path.glob("*/*/.*"))) == 1
+    store.put(model)
+    assert store.get(model.key) is not None and len(caplog.messages) == 1
+
+
+def test_a_model_in_the_place_of_another_is_not_that_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    engine = LightGBM(rounds=5)
+    store, early, late = ModelStore(tmp_path, engine), trained(engine), trained(engine, DAY + timedelta(days=7))
+    store.put(early)
+    store.put(late)
+    shutil.rmtree(store._place(early.key))
+    shutil.copytree(store._place(late.key), store._place(early.key))
+    assert store.get(early.key) is None
+    assert "2025-03-10" in caplog.messages[0]
+    again = store.get(late.key)
+    assert again is not None and again.key.trained_through == late.key.trained_through
+
+
+def test_a_key_is_the_same_after_json_has_made_lists_of_its_settings(tmp_path: Path) -> None:
+    engine = LightGBM(rounds=5)
+    store, model = ModelStore(tmp_path, engine), trained(engine)
+    paired = replace(model, key=replace(model.key, settings={"pair": (1, 2.5), "none": None}))
+    store.put(paired)
+    assert store.get(paired.key) is not None
+
+
+def test_a_run_over_a_damaged_store_gives_the_forecasts_of_a_run_over_a_sound_one(tmp_path: Path) -> None:
+    history = market()
+    first = len(history.days) - 8
+    sound = forecast_days(with_store(quick(), tmp_path), history, first, (7,))
+    for file in tmp_path.rglob("model.txt"):
+        file.write_text("")
+    assert_same(sound, forecast_days(with_store(quick(), tmp_path), history, first, (7,)))
+    assert all(file.stat().st_size for file in tmp_path.glob("*/*/[!.]*/model.txt"))
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lightgbm").write_text("a file where a directory belongs")
+    with pytest.raises(DataError, match="cannot be written"):
+        ModelStore(tmp_path, LightGBM(rounds=5)).put(trained(LightGBM(rounds=5)))
 
 
 def test_other_features_are_refused_and_so_is_their_order(tmp_path: Path) -> None:
@@ -78,8 +142,6 @@ def test_other_features_are_refused_and_so_is_their_order(tmp_path: Path) -> Non
 
 
 def test_a_pickle_is_refused_even_with_the_right_hash(tmp_path: Path) -> None:
-    import hashlib
-
     engine = LightGBM(rounds=5)
     store, model = ModelStore(tmp_path, engine), trained(engine)
     store.put(model)
@@ -89,11 +151,11 @@ def test_a_pickle_is_refused_even_with_the_right_hash(tmp_path: Path) -> None:
     (place / "model.txt").write_bytes(content)
     (place / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(DataError, match="not in the text format"):
-        store.get(model.key)
+        store.load(place, NAMES)
     (place / "model.pkl").write_bytes(content)
     (place / "manifest.json").write_text(json.dumps(manifest | {"file": "model.pkl"}))
     with pytest.raises(DataError, match="not a model of lightgbm in a file model"):
-        store.get(model.key)
+        store.load(place, NAMES)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"engine": "lightgbm", "file": "model.txt"}'])
@@ -103,7 +165,8 @@ def test_a_broken_manifest_is_refused(text: str, tmp_path: Path) -> None:
     store.put(model)
     (place_of(tmp_path) / "manifest.json").write_text(text)
     with pytest.raises(DataError):
-        store.get(model.key)
+        store.load(place_of(tmp_path), NAMES)
+    assert store.get(model.key) is None
 
 
 def test_a_model_of_another_engine_is_refused(tmp_path: Path) -> None:
@@ -111,28 +174,6 @@ def test_a_model_of_another_engine_is_refused(tmp_path: Path) -> None:
     ModelStore(tmp_path, light).put(trained(light))
     with pytest.raises(DataError, match="not a model of xgboost"):
         ModelStore(tmp_path, XGBoost(rounds=5)).load(place_of(tmp_path), NAMES)
-
-
-def test_a_model_trained_later_is_never_returned(tmp_path: Path) -> None:
-    engine = LightGBM(rounds=5)
-    store = ModelStore(tmp_path, engine)
-    for weeks in range(3):
-        store.put(trained(engine, DAY + timedelta(weeks=weeks)))
-    for day, expected in (
-        (DAY - timedelta(days=1), None),
-        (DAY, DAY),
-        (DAY + timedelta(days=13), DAY + timedelta(days=7)),
-    ):
-        found = store.latest("lightgbm", "apy", 7, day, NAMES)
-        assert (found.key.trained_through if found else None) == expected
-
-
-def test_a_manifest_that_was_moved_to_an_earlier_day_is_not_believed(tmp_path: Path) -> None:
-    engine = LightGBM(rounds=5)
-    store = ModelStore(tmp_path, engine)
-    store.put(trained(engine, DAY + timedelta(days=7)))
-    (tmp_path / "lightgbm" / (DAY + timedelta(days=7)).isoformat()).rename(tmp_path / "lightgbm" / DAY.isoformat())
-    assert store.latest("lightgbm", "apy", 7, DAY, NAMES) is None
 
 
 def test_other_data_or_settings_have_no_stored_model(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import pytest
 
 from defiyield_core.calendar import Window
 from defiyield_core.errors import DataError
+from defiyield_core.forecasting.matured import in_time
 from defiyield_core.history import load_market
 from defiyield_core.parameters import parameters
 from defiyield_core.pipeline.forecast_inputs import pool_history
@@ -63,6 +64,7 @@ def test_models_are_trained_and_day_by_day_gives_the_rows_of_the_whole_window(wh
     assert set(models["model"]) == {"combination"} and set(models["horizon_days"]) == {1, 7, 14, 30}
     assert (models["trained_through"] <= models["date"]).all()
     assert models["trained_through"].nunique() == 2  # the days cross a Monday
+    assert (models["observed_through"] == models["trained_through"]).all()
     daily = forecast(processed(), DAYS.chunks(1))
     for name in FORECASTS:
         pd.testing.assert_frame_equal(daily[name], whole[name], check_exact=True, obj=name)
@@ -139,14 +141,67 @@ def test_on_a_live_source_forecasts_are_frozen_from_the_second_day_after() -> No
     warehouse.replace([TableWrite("pool_forecasts", rows(0.1, list(DAYS)[:5]), DAYS)])
     now = datetime(2025, 4, 2, 1)  # the day that ended is 1 April: it and later days are open
     live = StepContext(warehouse, Live(), SETTINGS, now=lambda: now)  # type: ignore[arg-type]
-    by = ("date", "model", "horizon_days")
-    kept = with_frozen(live, "pool_forecasts", rows(0.2, DAYS), DAYS, by).set_index("date")["apy"].sort_index()
+    kept = with_frozen(live, "pool_forecasts", rows(0.2, DAYS), DAYS).set_index("date")["apy"].sort_index()
     frozen = [0.1] * 4  # 28 to 31 March
     assert kept.tolist() == frozen + [0.2] * (len(DAYS) - 4)
-    added = with_frozen(live, "pool_forecasts", rows(0.3, DAYS, "new"), DAYS, by)
+    added = with_frozen(live, "pool_forecasts", rows(0.3, DAYS, "new"), DAYS)
     assert (added["model"] == "new").sum() == len(DAYS) and (added["apy"] == 0.1).sum() == 4
     replayed = StepContext(warehouse, open_source("simulated:7"), SETTINGS, now=lambda: now)
-    assert (with_frozen(replayed, "pool_forecasts", rows(0.2, DAYS), DAYS, by)["apy"] == 0.2).all()
+    assert (with_frozen(replayed, "pool_forecasts", rows(0.2, DAYS), DAYS)["apy"] == 0.2).all()
+
+
+def test_what_a_frozen_day_lacks_is_added_and_told_as_late() -> None:
+    def rows(apy: float, pools: str) -> pd.DataFrame:
+        one = {"date": pd.Timestamp(DAYS.start), "model": "ewma", "horizon_days": 1, "tvl_usd": 1.0}
+        return pd.DataFrame([one | {"pool_id": pool, "apy": apy, "observed_age_days": 0} for pool in pools])
+
+    warehouse, day = open_warehouse("memory:"), Window(DAYS.start, DAYS.start)
+    midnight = datetime.combine(DAYS.start, datetime.min.time())
+
+    def run(apy: float, pools: str, after: timedelta) -> dict[str, list[object]]:
+        live = StepContext(warehouse, Live(), SETTINGS, now=lambda: midnight + after)  # type: ignore[arg-type]
+        warehouse.replace(
+            [TableWrite("pool_forecasts", with_frozen(live, "pool_forecasts", rows(apy, pools), day), day)]
+        )
+        stored = warehouse.read("pool_forecasts")
+        return {
+            "apy": stored["apy"].tolist(),
+            "after": [moment - midnight for moment in stored["made_at"]],
+            "in_time": in_time(stored).tolist(),
+        }
+
+    hours = [timedelta(hours=count) for count in (25, 47, 48, 480)]
+    assert run(0.1, "a", hours[0]) == {"apy": [0.1], "after": hours[:1], "in_time": [True]}
+    assert run(0.2, "ab", hours[1]) == {"apy": [0.2] * 2, "after": hours[1:2] * 2, "in_time": [True] * 2}
+    third = run(0.3, "abc", hours[2])
+    assert third == {"apy": [0.2, 0.2, 0.3], "after": [hours[1]] * 2 + [hours[2]], "in_time": [True, True, False]}
+    fourth = run(0.4, "abcd", hours[3])
+    assert fourth["apy"] == [0.2, 0.2, 0.3, 0.4] and fourth["after"] == [*third["after"], hours[3]]
+
+
+def test_replayed_forecasts_tell_no_moment(whole: dict[str, pd.DataFrame]) -> None:
+    for name in ("pool_forecasts", "gas_forecasts", "gas_hour_forecasts"):
+        assert whole[name]["made_at"].isna().all()
+
+
+def test_labels_are_known_from_the_first_snapshot_whatever_days_are_read_with_it() -> None:
+    context = processed(yardsticks=False)
+    raw = context.warehouse.read("raw_defillama_pools")
+    ids, middle = sorted(raw["pool_id"].unique()), date(2025, 4, 1)
+    kept = raw[(raw["date"] >= pd.Timestamp(middle)) | ~raw["pool_id"].isin(ids[::2])]
+    everything = Window(raw["date"].min().date(), DAYS.end)
+    context.warehouse.replace([TableWrite("raw_defillama_pools", kept, everything)])
+    whole = pool_history(context, DAYS, 60)
+    assert len(whole.ids) and (whole.labels["protocol"] != "").all()
+    late = np.isin(whole.ids, ids[::2])
+    day_of = int((np.datetime64(middle) - whole.days[0]).astype(int))
+    assert 0 < late.sum() < len(late)
+    assert not whole.labelled[:day_of, late].any() and whole.labelled[day_of:, late].all()
+    assert (whole.labelled[:, ~late] | ~np.isfinite(whole.series["apy"][:, ~late])).all()
+    early = pool_history(context, Window(DAYS.start, date(2025, 3, 31)), 60)
+    place = [list(whole.ids).index(pool) for pool in early.ids]
+    np.testing.assert_array_equal(early.labelled, whole.labelled[: len(early.days), place])
+    assert (early.labels["protocol"][np.isin(early.ids, ids[::2])] == "").all()
 
 
 def test_labels_and_prices_come_from_raw_rows_of_any_age(context: StepContext) -> None:

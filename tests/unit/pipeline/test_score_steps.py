@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from defiyield_core.calendar import Window
+from defiyield_core.forecasting.matured_card import card_rows
 from defiyield_core.pipeline.registry import STEP_BY_NAME, STEPS
 from defiyield_core.pipeline.score_steps import LONGEST_HORIZON_DAYS, SCORE_STEPS
 from defiyield_core.pipeline.step import StepContext, execute
@@ -203,6 +204,43 @@ def test_a_silent_source_is_told_and_a_first_day_is_not(rows: dict[str, pd.DataF
     first = step.compute(filled(rows), Window(FIRST, FIRST))
     assert first.numbers == {"rows": 0.0, "due": 0.0, "outcome_not_observed": 0.0} and not first.warnings
     assert not len(STEP_BY_NAME["forecast_scorecard"].compute(filled({}), EVERYTHING).writes[0].frame)
+
+
+def test_the_card_is_that_of_all_scores_at_once_and_never_has_all_of_them_in_memory(
+    rows: dict[str, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = filled(rows)
+    execute(STEP_BY_NAME["forecast_scores"], context, EVERYTHING)
+    scores = context.warehouse.read("forecast_scores")
+    last = Window(day(80), EVERYTHING.end)
+    lengths, read = [], type(context.warehouse).read
+
+    def spied(self: object, table: str, *args: object, **options: object) -> pd.DataFrame:
+        frame = read(self, table, *args, **options)  # type: ignore[arg-type]
+        if options.get("scope"):  # a memory warehouse reads its days like this, too
+            lengths.append(len(frame))
+        return frame
+
+    monkeypatch.setattr(type(context.warehouse), "read", spied)
+    result = STEP_BY_NAME["forecast_scorecard"].compute(context, last).writes[0].frame
+    assert max(lengths) < 0.15 * len(scores) and sum(lengths) == len(scores)
+    pd.testing.assert_frame_equal(result, card_rows(scores, last), check_exact=True)
+
+
+def test_a_live_forecast_made_two_days_late_is_not_scored(rows: dict[str, pd.DataFrame]) -> None:
+    made = rows["pool_forecasts"].copy()
+    stamps = made["date"] + pd.Timedelta(hours=25)
+    late = (made["pool_id"] == "p-b").to_numpy()
+    last_moment = (made["pool_id"] == "p-a").to_numpy()
+    stamps[late] = made["date"][late] + pd.Timedelta(days=2)
+    stamps[last_moment] = made["date"][last_moment] + pd.Timedelta(hours=48) - pd.Timedelta(microseconds=1)
+    step = STEP_BY_NAME["forecast_scores"]
+    everything = step.compute(filled(rows), EVERYTHING)
+    result = step.compute(filled(rows | {"pool_forecasts": made.assign(made_at=stamps)}), EVERYTHING)
+    frame = everything.writes[0].frame
+    kept = frame[frame["pool_id"] != "p-b"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(result.writes[0].frame, kept, check_exact=True)
+    assert result.numbers["due"] < everything.numbers["due"]
 
 
 def test_the_card_tells_how_the_default_model_stands(rows: dict[str, pd.DataFrame]) -> None:

@@ -111,9 +111,9 @@ def test_error_skill_and_coverage_can_be_recomputed_from_the_files(stored) -> No
     assert mine["coverage"] == pytest.approx(own["actual"].between(own["lower"], own["upper"]).mean(), rel=1e-12)
     width = (own["upper"] - own["lower"]).groupby("pool_id").mean().median()
     assert mine["width_pp"] == pytest.approx(100 * width, rel=1e-12)
-    scaled = (error / own["naive_scale"]).groupby("pool_id").mean().median()
+    scaled = (error / own["lifetime_scale"]).groupby("pool_id").mean().median()
     assert mine["mase"] == pytest.approx(scaled, rel=1e-12)
-    squared = ((error / own["naive_rms"]) ** 2).groupby("pool_id").mean() ** 0.5
+    squared = ((error / own["lifetime_rms"]) ** 2).groupby("pool_id").mean() ** 0.5
     assert mine["rmsse"] == pytest.approx(squared.median(), rel=1e-12)
     assert (mine["pairs"], mine["pools"]) == (len(own), own.index.get_level_values("pool_id").nunique())
 

@@ -12,7 +12,6 @@ from defiyield_core.forecasting.baselines import Ewma, Persistence
 from defiyield_core.forecasting.combination import Combination
 from defiyield_core.forecasting.evaluation.scores import (
     COLUMNS,
-    GAS_ID,
     LATER,
     NOT_FORECAST,
     NOT_OBSERVED,
@@ -26,7 +25,17 @@ from defiyield_core.forecasting.evaluation.scores import (
     together,
 )
 from defiyield_core.forecasting.intervals import with_quantiles
-from defiyield_core.forecasting.port import APY, APY_AT, GAS, TVL, DayForecasts, Forecaster, History, forecast_days
+from defiyield_core.forecasting.port import (
+    APY,
+    APY_AT,
+    GAS,
+    GAS_ID,
+    TVL,
+    DayForecasts,
+    Forecaster,
+    History,
+    forecast_days,
+)
 from tests.unit.forecasting.small import DIES, GAPPED, YOUNG, market, quick, scrambled_after
 
 FIRST, LAST = 100, 219
@@ -83,8 +92,8 @@ def test_a_row_is_what_was_said_beside_what_came(history: History, scores: Score
     assert at["actual"] == pytest.approx(history.series[APY][108:115, 0].mean(), rel=1e-12)
     assert at["target_date"] == pd.Timestamp(history.days[114])
     change = np.abs(np.diff(history.series[APY][:108, 0]))
-    assert at["naive_scale"] == pytest.approx(change.mean(), rel=1e-12)
-    assert at["naive_rms"] == pytest.approx(np.sqrt((change**2).mean()), rel=1e-12)
+    assert at["lifetime_scale"] == pytest.approx(change.mean(), rel=1e-12)
+    assert at["lifetime_rms"] == pytest.approx(np.sqrt((change**2).mean()), rel=1e-12)
     assert at["tvl_usd"] == history.series[TVL][107, 0]
 
 
@@ -145,7 +154,7 @@ def test_what_comes_later_changes_no_forecast(history: History) -> None:
     then = 156  # an origin
     before = scored(history, *models, horizons=(7, 14)).frame
     after = scored(scrambled_after(history, then), *models, horizons=(7, 14)).frame
-    said = ["forecast", "lower", "upper", "naive_scale", "naive_rms", "tvl_usd"]
+    said = ["forecast", "lower", "upper", "lifetime_scale", "lifetime_rms", "tvl_usd"]
     keys = ["target", "model", "horizon_days", "origin", "pool_id"]
     cut = pd.Timestamp(history.days[then])
     left, right = (frame[frame["origin"] <= cut].set_index(keys) for frame in (before, after))
