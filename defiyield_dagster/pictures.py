@@ -1,13 +1,13 @@
-"""Pictures in the metadata of a step's newest partition.
+"""Pictures in the metadata of a step's and a portfolio's newest partition.
 
-Belongs here: which steps have pictures, what they read, and which pools they show. Does not belong here: drawing (see
-`defiyield_core.reporting.forecast_charts`).
+Belongs here: what has pictures, what they read, and which pools they show. Does not belong here: drawing (see
+`defiyield_core.reporting.forecast_charts` and `defiyield_core.reporting.charts`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 import pandas as pd
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from defiyield_core.reporting.forecast_charts import Fan
+    from defiyield_core.reporting.inputs import ReportInputs
 
 Pictures: TypeAlias = list[tuple[str, "Figure"]]
 HISTORY_DAYS = 90
 POOLS = 4
 CARD_DAYS = 365
 """Days of cards that are drawn, at most."""
+PORTFOLIO_DAYS = 365
+"""Days up to the newest that a portfolio's pictures show, at most."""
 
 
 def forecast_fans(core: StepContext, window: Window) -> Pictures:
@@ -80,6 +83,39 @@ PICTURES: Mapping[str, Callable[[StepContext, Window], Pictures]] = {
     "forecast_scorecard": card_lines,
 }
 """By step: names and figures for the last partition of a run. Adding pictures is one entry."""
+
+
+def portfolio_pictures(core: StepContext, portfolio: str, last: date) -> dict[str, Pictures]:
+    """NAV and positions of the year up to a day, by the output of the portfolio that they belong to."""
+    from defiyield_core.reporting import charts
+    from defiyield_core.reporting.inputs import ReportInputs, held_values
+
+    window, scope = Window(last - timedelta(days=PORTFOLIO_DAYS - 1), last), {"portfolio": portfolio}
+    read = core.warehouse.read
+    daily = {portfolio: read("portfolio_daily", window, scope=scope)}
+    held = read("asset_allocations", window, scope=scope)
+    named = read("asset_allocation_details", window, scope=scope, columns=("date", "pool_id", "protocol", "symbol"))
+    book = ReportInputs(portfolio, daily, held, named, transactions=held.iloc[:0])
+    return {
+        "state": [("nav", charts.nav_chart(daily))],
+        "allocations": [("positions", charts.positions_chart(held_values(book)))],
+    }
+
+
+def report_pictures(report: ReportInputs) -> Pictures:
+    """The main pictures of a tear sheet: NAV and drawdown beside the other portfolios, and what was held."""
+    from defiyield_core.reporting import charts
+    from defiyield_core.reporting.analysis import named_rows
+    from defiyield_core.reporting.inputs import comparison, held_values, protocol_shares, token_shares
+
+    beside = named_rows(report, comparison(report))
+    return [
+        ("nav", charts.nav_chart(beside)),
+        ("drawdown", charts.drawdown_chart(beside)),
+        ("by_protocol", charts.allocation_chart(protocol_shares(report))),
+        ("by_token", charts.allocation_chart(token_shares(report), owner="token")),
+        ("positions", charts.positions_chart(held_values(report))),
+    ]
 
 
 def _pool_names(core: StepContext, day: Window) -> dict[str, tuple[str, str]]:

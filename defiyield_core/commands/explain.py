@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from defiyield_core.calendar import parse_day
@@ -21,6 +23,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--date", help="the day, YYYY-MM-DD")
     parser.add_argument("--all", action="store_true", help="every candidate that was not used (default: 10)")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write it as a page, with its charts as PNG files")
     parser.set_defaults(handler=handle)
 
 
@@ -39,8 +42,15 @@ def handle(arguments: argparse.Namespace, settings: Settings) -> int:
         found = find_decision(warehouse, arguments.run_id)
         portfolio, day = found.portfolio, found.day
     decision = read_decision(warehouse, portfolio, day)
+    shown = None if arguments.all else SHOWN_CANDIDATES
     if arguments.json:
         print(json.dumps(decision_json(decision), indent=2, allow_nan=False))
     else:
-        print(decision_text(decision, candidates=None if arguments.all else SHOWN_CANDIDATES))
+        print(decision_text(decision, candidates=shown))
+    if arguments.out:
+        from defiyield_core.reporting.decision_sheet import read_figures, write_decision
+
+        paths = write_decision(arguments.out, decision, read_figures(warehouse, decision), candidates=shown)
+        # Beside JSON nothing else may stand on the output.
+        print(f"\nwrote {paths[0]} and {len(paths) - 1} charts", file=sys.stderr if arguments.json else sys.stdout)
     return 0

@@ -1,9 +1,8 @@
-"""Charts for run metadata and the tear sheet: figures by matplotlib's object interface, as PNG or inline SVG.
+"""Pictures by matplotlib's object interface: figures, as PNG for run metadata or as inline SVG.
 
-Belongs here: one function per picture, and the look they share. Does not belong here: arithmetic on returns (see
-`metrics`). No pyplot: a chart leaves no state behind, and any thread may draw one.
-Colours are Okabe and Ito's, told apart by colour-blind readers; in SVG each becomes a CSS variable, so that one picture
-serves light and dark pages.
+Belongs here: drawing a `Plot`, and the look of all figures. Does not belong here: what a picture shows (see `plots`),
+pictures of the tear sheet (see `vector`, which needs no matplotlib). No pyplot: a chart leaves no state behind, and any
+thread may draw one.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import io
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -25,131 +23,109 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DayLocator
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, MaxNLocator, PercentFormatter
 
-from defiyield_core.reporting.metrics import by_day, drawdown, forecast_apy, realised_apy, return_index
+from defiyield_core.reporting.plots import (
+    CSS_VARIABLES,
+    GRID,
+    IDLE,
+    INK,
+    MUTED,
+    PAPER,
+    SERIES,
+    Band,
+    ChartStyle,
+    Dots,
+    Layer,
+    Line,
+    Plot,
+    Stack,
+    apy_plot,
+    costs_plot,
+    drawdown_plot,
+    drawn_order,
+    nav_plot,
+    positions_plot,
+    shares_plot,
+    tick_texts,
+)
 from defiyield_core.units import FloatArray
 
-SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c7a1f")
-_FEW_DAYS = 4.0
-INK, MUTED, GRID, PAPER, IDLE = "#1b2330", "#5d6878", "#dfe3e9", "#ffffff", "#b9c0ca"
-CSS_VARIABLES: dict[str, str] = {
-    INK: "--ink",
-    MUTED: "--muted",
-    GRID: "--grid",
-    PAPER: "--paper",
-    IDLE: "--idle",
-    **{colour: f"--series-{number}" for number, colour in enumerate(SERIES, start=1)},
-}
-"""Which CSS variable stands for which colour in `to_svg`."""
+__all__ = [
+    "CSS_VARIABLES",
+    "GRID",
+    "IDLE",
+    "INK",
+    "MUTED",
+    "PAPER",
+    "SERIES",
+    "WIDE",
+    "ChartStyle",
+    "UsdFormatter",
+    "allocation_chart",
+    "apy_chart",
+    "costs_chart",
+    "draw",
+    "drawdown_chart",
+    "nav_chart",
+    "positions_chart",
+    "to_png",
+    "to_svg",
+]
 
+_FEW_DAYS = 4.0
 _PIXELS_PER_INCH = 100
-_MEAN_DAYS = 7
 _DATES = ["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%S"]
 _FIRST_DATES = ["%Y", "%b\n%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]
 """Formats of ticks at years, months, days and less; the second of ticks that begin the next larger unit."""
 _SVG_LOCK = threading.Lock()
-
-
-@dataclass(frozen=True)
-class ChartStyle:
-    """Size and wording of a chart; `font_px` is the size of its smallest text at 100 %."""
-
-    width_px: int = 900
-    height_px: int = 400
-    font_px: float = 14.0
-    titled: bool = True
-
-
 WIDE = ChartStyle()
 
 
-def nav_chart(daily: Mapping[str, pd.DataFrame], style: ChartStyle = WIDE) -> Figure:
-    """NAV in USD at the close of each day, one line per portfolio, the first one strongest."""
-    figure, axes = _canvas(style, "Net asset value")
-    for number, (name, frame) in enumerate(daily.items()):
-        rows = by_day(frame)
-        axes.plot(rows["date"], rows["aum_close_usd"], label=name, **_line(number))
-    axes.yaxis.set_major_formatter(UsdFormatter())
+def draw(plot: Plot, style: ChartStyle = WIDE) -> Figure:
+    """A picture as a figure."""
+    figure, axes = _canvas(style, plot.title)
+    under = sorted(range(len(plot.layers)), key=lambda place: drawn_order(plot.layers[place]))
+    for place, layer in enumerate(plot.layers):
+        _add(axes, plot, layer, zorder=2.0 + 0.01 * under.index(place))
+    low, high = axes.get_ylim()
+    axes.set_ylim(low if plot.lowest is None else plot.lowest, high if plot.highest is None else plot.highest)
+    # Whole percents of a share need no decimals; the formatter finds them for anything else.
+    whole = plot.unit == "percent" and any(isinstance(layer, Stack) for layer in plot.layers)
+    percent = PercentFormatter(1.0, decimals=0 if whole else None)
+    axes.yaxis.set_major_formatter(UsdFormatter() if plot.unit == "usd" else percent)
+    if plot.note:
+        at: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "bottom"}
+        axes.text(1.0, 1.01, plot.note, color=MUTED, fontsize="small", **at)
     return _finish(figure, axes, style)
+
+
+def nav_chart(daily: Mapping[str, pd.DataFrame], style: ChartStyle = WIDE) -> Figure:
+    """See `nav_plot`."""
+    return draw(nav_plot(daily), style)
 
 
 def drawdown_chart(daily: Mapping[str, pd.DataFrame], style: ChartStyle = WIDE) -> Figure:
-    """Fall below the running peak of the return index (external flows excluded), one line per portfolio."""
-    figure, axes = _canvas(style, "Drawdown from the peak, net of costs")
-    for number, (name, frame) in enumerate(daily.items()):
-        rows = by_day(frame)
-        fall = drawdown(return_index(rows))
-        if number == 0:
-            axes.fill_between(rows["date"], fall, 0.0, color=SERIES[0], alpha=0.15, linewidth=0)
-        axes.plot(rows["date"], fall, label=name, **_line(number))
-    axes.set_ylim(top=0.0, bottom=min(axes.get_ylim()[0], -1e-4))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    return _finish(figure, axes, style)
+    """See `drawdown_plot`."""
+    return draw(drawdown_plot(daily), style)
 
 
-def allocation_chart(shares: pd.DataFrame, style: ChartStyle = WIDE) -> Figure:
-    """Stacked shares of NAV by protocol and day; what is missing to 1 is drawn as idle.
+def allocation_chart(shares: pd.DataFrame, style: ChartStyle = WIDE, *, owner: str = "protocol") -> Figure:
+    """See `shares_plot`."""
+    return draw(shares_plot(shares, owner), style)
 
-    Args:
-        shares: index days, one column per protocol, values in [0, 1] (`inputs.protocol_shares`).
-    """
-    figure, axes = _canvas(style, "Allocation by protocol, share of NAV")
-    idle = np.clip(1.0 - shares.sum(axis=1).to_numpy(dtype=float), 0.0, 1.0)
-    layers = [shares[name].to_numpy(dtype=float) for name in shares.columns]
-    colours = [SERIES[number % len(SERIES)] for number in range(len(layers))]
-    axes.stackplot(
-        shares.index,
-        *layers,
-        idle,
-        labels=[*(str(name) for name in shares.columns), "idle"],
-        colors=[*colours, IDLE],
-        edgecolor=PAPER,
-        linewidth=0.6,
-        step="post",
-    )
-    axes.set_ylim(0.0, 1.0)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    return _finish(figure, axes, style)
+
+def positions_chart(held: pd.DataFrame, style: ChartStyle = WIDE) -> Figure:
+    """See `positions_plot`."""
+    return draw(positions_plot(held), style)
 
 
 def apy_chart(daily: pd.DataFrame, style: ChartStyle = WIDE) -> Figure:
-    """Realised APY of each day (dots), its mean of 7 days, and what the forecasts had promised for the day.
-
-    Days on which no money was at work are left out. Days far outside the others do not set the scale; the chart says
-    how many lie beyond it.
-    """
-    figure, axes = _canvas(style, "APY on NAV: realised and forecast")
-    rows = by_day(daily)
-    at_work = (rows["accrual_usd"].to_numpy() != 0) | (rows["forecast_accrual_usd"].to_numpy() != 0)
-    realised = np.where(at_work, realised_apy(rows), np.nan)
-    promised = np.where(at_work, forecast_apy(rows), np.nan)
-    axes.plot(rows["date"], realised, ".", color=SERIES[0], alpha=0.45, markersize=5, label="realised, each day")
-    axes.plot(rows["date"], _trailing_mean(realised), label=f"realised, mean of {_MEAN_DAYS} days", **_line(0))
-    axes.plot(rows["date"], promised, label="forecast", **_line(1))
-    beyond = _limit_to_bulk(axes, np.concatenate([realised, promised]))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    if beyond:
-        note = f"{beyond} value{'s' if beyond > 1 else ''} beyond the scale"
-        axes.text(1.0, 1.01, note, transform=axes.transAxes, ha="right", va="bottom", color=MUTED, fontsize="small")
-    return _finish(figure, axes, style)
+    """See `apy_plot`."""
+    return draw(apy_plot(daily), style)
 
 
 def costs_chart(daily: pd.DataFrame, style: ChartStyle = WIDE) -> Figure:
-    """Gas and conversion fees, added up since the first day, in USD."""
-    figure, axes = _canvas(style, "Costs since the first day")
-    rows = by_day(daily)
-    axes.stackplot(
-        rows["date"],
-        np.cumsum(rows["gas_usd"].to_numpy(dtype=float)),
-        np.cumsum(rows["conversion_usd"].to_numpy(dtype=float)),
-        labels=["gas", "conversion fees"],
-        colors=[SERIES[0], SERIES[1]],
-        edgecolor=PAPER,
-        linewidth=0.6,
-        step="post",
-    )
-    axes.set_ylim(bottom=0.0)
-    axes.yaxis.set_major_formatter(UsdFormatter())
-    return _finish(figure, axes, style)
+    """See `costs_plot`."""
+    return draw(costs_plot(daily), style)
 
 
 def to_png(figure: Figure, *, scale: float = 2.0) -> bytes:
@@ -197,13 +173,7 @@ class UsdFormatter(Formatter):
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         """The text of one tick."""
-        ticks = self._ticks if len(self._ticks) else np.array([x])
-        largest = float(np.abs(ticks).max())
-        unit, suffix = next((u, s) for u, s in ((1e9, "B"), (1e6, "M"), (1e4, "k"), (0.0, "")) if largest >= u)
-        unit = {"k": 1e3, "": 1.0}.get(suffix, unit)
-        places = next((n for n in range(6) if np.allclose(ticks / unit, np.round(ticks / unit, n), 0, 1e-9)), 6)
-        sign = "-" if x < 0 else ""
-        return f"{sign}${abs(x) / unit:,.{places}f}{suffix}"
+        return tick_texts(np.append(self._ticks, x), "usd")[-1]
 
 
 def _canvas(style: ChartStyle, title: str) -> tuple[Figure, Axes]:
@@ -215,14 +185,26 @@ def _canvas(style: ChartStyle, title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _line(number: int) -> dict[str, Any]:
-    """The first line is the subject, the others are what it is compared with."""
-    return {
-        "color": SERIES[number % len(SERIES)],
-        "linewidth": 2.4 if number == 0 else 1.7,
-        "linestyle": ("-", "-", "--", "-.", ":")[number % 5],
-        "zorder": 3 if number == 0 else 2,
-    }
+def _add(axes: Axes, plot: Plot, layer: Layer, zorder: float) -> None:
+    look: dict[str, Any] = {"zorder": zorder}
+    match layer:
+        case Line():
+            look |= {"color": layer.colour, "linewidth": layer.width_px, "linestyle": layer.dash}
+            if layer.filled:
+                axes.fill_between(plot.days, layer.values, 0.0, color=layer.colour, alpha=0.15, linewidth=0)
+            axes.plot(plot.days, layer.values, label=layer.label, **look)
+        case Dots():
+            look |= {"color": layer.colour, "alpha": 0.45, "markersize": 5}
+            axes.plot(plot.days, layer.values, ".", label=layer.label, **look)
+        case Band():
+            look |= {"color": layer.colour, "alpha": 0.3, "linewidth": 0}
+            axes.fill_between(plot.days, layer.low, layer.high, label=layer.label, **look)
+        case Stack():
+            # Each amount holds to the next day, the last one too: without that a single day would not be seen.
+            days = np.append(plot.days, plot.days[-1:] + np.timedelta64(1, "D"))
+            amounts = np.hstack([layer.values, layer.values[:, -1:]])
+            look = {"colors": layer.colours, "edgecolor": PAPER, "linewidth": 0.6, "step": "post"}
+            axes.stackplot(days, *amounts, labels=layer.labels, **look)
 
 
 def _finish(figure: Figure, axes: Axes, style: ChartStyle) -> Figure:
@@ -272,27 +254,3 @@ def _legend_columns(labels: Sequence[str], style: ChartStyle) -> int:
     longest = max((len(label) for label in labels), default=1)
     width = style.font_px * (0.58 * longest + 3.2)
     return int(np.clip(style.width_px * 0.95 // width, 1, max(len(labels), 1)))
-
-
-def _trailing_mean(values: FloatArray) -> FloatArray:
-    """Mean of the last 7 values that are numbers; NaN where there is none."""
-    means = np.full(len(values), np.nan)
-    for end in range(len(values)):
-        window = values[max(0, end - _MEAN_DAYS + 1) : end + 1]
-        window = window[np.isfinite(window)]
-        if len(window):
-            means[end] = window.mean()
-    return means
-
-
-def _limit_to_bulk(axes: Axes, values: FloatArray) -> int:
-    """Scale to the values within four interquartile ranges of the middle half; how many are beyond."""
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return 0
-    low, high = np.quantile(known, [0.25, 0.75])
-    reach = 4.0 * max(high - low, 1e-4)
-    inside = known[(known >= low - reach) & (known <= high + reach)]
-    pad = 0.08 * max(float(inside.max() - inside.min()), 1e-4)
-    axes.set_ylim(float(inside.min()) - pad, float(inside.max()) + pad)
-    return int(len(known) - len(inside))

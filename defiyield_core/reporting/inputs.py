@@ -10,19 +10,28 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
+from datetime import date, timedelta
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
 from defiyield_core.calendar import Window, as_day
 from defiyield_core.errors import DataError
-from defiyield_core.reporting.metrics import by_day
+from defiyield_core.reporting.daily import by_day
+from defiyield_core.reporting.drags import books_dilute
 from defiyield_core.warehouse.port import Warehouse
 
 BENCHMARKS = ("hold_aave_usdc", "equal_weight")
 """Portfolios that the others are measured against: one lending pool without a trade, and equal parts."""
+FORESIGHT = "perfect_foresight"
+"""The run that knows what is coming: what any forecast could have earned at best."""
+BEST_POOL = "best_pool_in_hindsight"
+BOUNDS = (FORESIGHT, BEST_POOL)
+"""Runs that know later days: limits to measure against, which nobody could have been."""
+RANDOM = "random_"
+"""How names of portfolios without a view begin; together they say what luck earns."""
 
+Role: TypeAlias = Literal["subject", "other", "benchmark", "bound", "random"]
 _SHORT_ID = 8
 _POSITION_COLUMNS = ("pool_id", "label", "tokens", "value_usd", "share", "apy", "pool_group", "binding")
 
@@ -40,6 +49,10 @@ class ReportInputs:
         parameters: the last decision's parameters.
         benchmarks: names to mark as benchmarks and to show last.
         pools: `pools` rows for labels; None where only the details are at hand.
+        ledger: `daily_ledger` rows of `portfolio` over its days and the day before, where that is stored; None: no
+            profit can be attributed.
+        positions_before: its `asset_allocations` of that day before; None or empty where it begins on the first.
+        tvl: `pool_daily_metrics` rows (date, pool_id, tvl_usd_filled) where the books dilute; None: not at hand.
     """
 
     portfolio: str
@@ -51,6 +64,9 @@ class ReportInputs:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     benchmarks: tuple[str, ...] = BENCHMARKS
     pools: pd.DataFrame | None = None
+    ledger: pd.DataFrame | None = None
+    positions_before: pd.DataFrame | None = None
+    tvl: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         if self.portfolio not in self.daily:
@@ -76,15 +92,30 @@ class ReportInputs:
         """All days of that portfolio."""
         return Window(as_day(self.daily[self.portfolio]["date"].min()), self.last_day)
 
+    @property
+    def carries(self) -> bool:
+        """Whether positions carry over from day to day: not where `run_info` names another mode."""
+        return self.run_info.get("mode", "carry") == "carry"
+
     def order(self) -> tuple[str, ...]:
-        """The portfolio itself, the others by name, the benchmarks in their given order."""
-        others = sorted(name for name in self.daily if name not in (self.portfolio, *self.benchmarks))
-        last = [name for name in self.benchmarks if name in self.daily and name != self.portfolio]
-        return (self.portfolio, *others, *last)
+        """The portfolio itself, the others by name, the benchmarks in their given order, bounds, random portfolios."""
+        ranks = ("subject", "other", "benchmark", "bound", "random")
+        given = {name: place for place, name in enumerate((*self.benchmarks, *BOUNDS))}
+        return tuple(sorted(self.daily, key=lambda name: (ranks.index(self.role(name)), given.get(name, 0), name)))
+
+    def role(self, name: str) -> Role:
+        """What a portfolio is to this report."""
+        if name == self.portfolio:
+            return "subject"
+        if name in self.benchmarks:
+            return "benchmark"
+        if name in BOUNDS:
+            return "bound"
+        return "random" if name.startswith(RANDOM) else "other"
 
     def is_benchmark(self, name: str) -> bool:
         """Whether to mark it as one."""
-        return name in self.benchmarks and name != self.portfolio
+        return self.role(name) == "benchmark"
 
     def positions_today(self) -> pd.DataFrame:
         """Positions at the close of the last day (`positions_on`)."""
@@ -101,6 +132,7 @@ class ReportInputs:
         digest = hashlib.sha256(self.portfolio.encode())
         frames = [(f"daily:{name}", self.daily[name]) for name in sorted(self.daily)]
         frames += [("positions", self.positions), ("details", self.details), ("trades", self.transactions)]
+        frames += [("ledger", self.ledger)] if self.ledger is not None else []
         for name, frame in frames:
             ordered = frame[sorted(frame.columns)].sort_values(_key_of(frame), ignore_index=True)
             digest.update(name.encode() + ordered.to_csv(index=False, date_format="%Y-%m-%d").encode())
@@ -216,7 +248,8 @@ def read_report_inputs(
     if portfolio not in daily:
         raise DataError(f"portfolio_daily: no rows of '{portfolio}' in {window}; run it over these days first")
     scope = {"portfolio": portfolio}
-    last = as_day(daily[portfolio]["date"].max())
+    first, last = (as_day(day) for day in daily[portfolio]["date"].agg(["min", "max"]))
+    before = first - timedelta(days=1)
     decisions = warehouse.read("allocation_parameters", window, scope=scope)
     info, chosen = _last_decision(decisions)
     return ReportInputs(
@@ -228,6 +261,9 @@ def read_report_inputs(
         run_info={**info, **(run_info or {})},
         parameters=chosen,
         pools=warehouse.read("pools", Window(last, last)),
+        ledger=warehouse.read("daily_ledger", Window(before, last), scope=scope),
+        positions_before=warehouse.read("asset_allocations", Window(before, before), scope=scope),
+        tvl=_tvl(warehouse, Window(first, last)) if dilutes(chosen) else None,
     )
 
 
@@ -236,17 +272,55 @@ def protocol_shares(report: ReportInputs, *, at_most: int = 6) -> pd.DataFrame:
 
     The rest of each row is idle. A pool that no decision lists counts as `unknown`.
     """
-    daily = by_day(report.daily[report.portfolio]).set_index("date")
     protocols = report.details.drop_duplicates("pool_id", keep="last").set_index("pool_id")["protocol"]
-    held = report.positions.assign(protocol=report.positions["pool_id"].map(protocols).fillna("unknown"))
-    values = held.pivot_table(index="date", columns="protocol", values="value_usd", aggfunc="sum")
-    values = values.reindex(daily.index).fillna(0.0)
-    shares = values.div(daily["aum_close_usd"].where(daily["aum_close_usd"] > 0), axis=0).fillna(0.0)
-    ranked = shares.mean().sort_values(ascending=False, kind="stable").index.tolist()
-    top = shares[ranked[:at_most]].copy()
+    return _shares(report, report.positions["pool_id"].map(protocols).fillna("unknown"), at_most)
+
+
+def token_shares(report: ReportInputs, *, at_most: int = 6) -> pd.DataFrame:
+    """The same by token in pools."""
+    return _shares(report, report.positions["token"], at_most)
+
+
+def held_values(report: ReportInputs, *, at_most: int = 8) -> pd.DataFrame:
+    """USD at the close by pool and day: the pools of most value over all days by label, `other pools`, `idle`."""
+    labels = pool_labels(report.details, report.pools)
+    named = {pool: label_of(pool, labels) for pool in report.positions["pool_id"].unique()}
+    found = _largest(_values(report, report.positions["pool_id"].map(named)), at_most, "other pools")
+    return found.assign(idle=by_day(report.daily[report.portfolio])["idle_usd"].to_numpy(dtype=float))
+
+
+def _shares(report: ReportInputs, whose: pd.Series, at_most: int) -> pd.DataFrame:
+    closing = by_day(report.daily[report.portfolio]).set_index("date")["aum_close_usd"]
+    held = _values(report, whose)
+    return _largest(held.div(closing.where(closing > 0), axis=0).fillna(0.0), at_most, "other")
+
+
+def _values(report: ReportInputs, whose: pd.Series) -> pd.DataFrame:
+    """USD at the closes by day of the portfolio and owner; 0 where nothing is held."""
+    days = pd.DatetimeIndex(by_day(report.daily[report.portfolio])["date"], name="date")
+    held = report.positions.groupby(["date", whose.rename("whose")])["value_usd"].sum().unstack()
+    return held.reindex(days).fillna(0.0)
+
+
+def _largest(amounts: pd.DataFrame, at_most: int, rest: str) -> pd.DataFrame:
+    """The columns of the largest means, the largest first, and the sum of all others."""
+    ranked = amounts.mean().sort_values(ascending=False, kind="stable").index.tolist()
+    top = amounts[ranked[:at_most]].copy()
     if len(ranked) > at_most:
-        top["other"] = shares[ranked[at_most:]].sum(axis=1)
+        top[rest] = amounts[ranked[at_most:]].sum(axis=1)
     return top
+
+
+def dilutes(parameters: Mapping[str, Any]) -> bool | None:
+    """`books_dilute`; None where the parameters do not say it."""
+    try:
+        return books_dilute(parameters)
+    except KeyError:
+        return None
+
+
+def _tvl(warehouse: Warehouse, window: Window) -> pd.DataFrame:
+    return warehouse.read("pool_daily_metrics", window, columns=("date", "pool_id", "tvl_usd_filled"))
 
 
 def _last_decision(decisions: pd.DataFrame) -> tuple[dict[str, str], dict[str, Any]]:

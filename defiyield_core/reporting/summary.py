@@ -6,45 +6,106 @@ Belongs here: the words and the order of that text. Does not belong here: figure
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from defiyield_core.reporting.figures import basis_points, is_unknown, percent, usd
-from defiyield_core.reporting.inputs import ReportInputs, comparison
-from defiyield_core.reporting.metrics import PerformanceMetrics, performance
+from defiyield_core.reporting.analysis import Analysis, RandomField, analyse
+from defiyield_core.reporting.figures import basis_points, count, is_unknown, percent, usd
+from defiyield_core.reporting.inputs import ReportInputs
+from defiyield_core.reporting.metrics import PerformanceMetrics
+from defiyield_core.reporting.survivorship import survivorship_short
 from defiyield_core.reporting.tables import Column, TextTable
 from defiyield_core.units import daily_growth
 
 NARROWEST = 80
+_LABEL = 10
+"""Letters that a label and the space after it take."""
+_MARKS = {"benchmark": " *", "bound": " +"}
 
 
-def summary_text(report: ReportInputs, paths: Mapping[str, str | Path] | None = None, *, width: int = 100) -> str:
+def summary_text(
+    report: ReportInputs,
+    paths: Mapping[str, str | Path] | None = None,
+    *,
+    width: int = 100,
+    analysis: Analysis | None = None,
+) -> str:
     """The summary, without a final line end.
 
     Args:
         paths: what was written where, by what it is (`tear sheet`, `warehouse`).
         width: columns of the terminal; at least 80 are used.
+        analysis: of the same report, where it is at hand.
     """
-    columns = max(width, NARROWEST)
-    compared = comparison(report)
-    figures = [performance(frame) for frame in compared.daily.values()]
-    first = figures[0]
+    columns, found = max(width, NARROWEST), analysis or analyse(report)
+    first = found.figures[0]
     parts = [
         f"RESULT  {first.first_day} to {first.last_day}, {first.days} days, net of gas and conversion fees",
         "",
-        _results(report, figures).render(columns),
+        _results(report, found.figures, found.randoms).render(columns),
     ]
-    said = [verdict(first, other) for other in figures[1:] if report.is_benchmark(other.portfolio)]
-    said += [compared.note] if compared.note else []
-    parts += ["", *said] if said else []
+    said = [verdict(first, other) for other in found.figures[1:] if report.is_benchmark(other.portfolio)]
+    said += _yardsticks(report, found)
+    said += [found.compared.note] if found.compared.note else []
+    parts += ["", *(line for text in said for line in _wrapped(text, columns))] if said else []
+    parts += ["", *(line for text in _figures(found) for line in _wrapped(text, columns))]
     parts += ["", *_positions(report, columns)]
     trouble = ", ".join(f"{status} {days}" for status, days in first.status_counts.items() if status != "ok")
     if trouble:
         parts += ["", f"Days of {report.portfolio} that did not end ok: {trouble} (it held and accrued)"]
+    parts += ["", *_wrapped(f"Survivorship: {survivorship_short(report)}", columns)]
     if paths:
         longest = max(map(len, paths))
         parts += ["", "FILES", "", *(f"{name:<{longest}}  {path}" for name, path in paths.items())]
     return "\n".join(parts)
+
+
+def _yardsticks(report: ReportInputs, found: Analysis) -> list[str]:
+    """What luck and perfect foresight would have earned."""
+    said = []
+    if found.randoms is not None:
+        low, middle, high = (percent(value) for value in found.randoms.quantiles("net_apy"))
+        beaten, number = found.randoms.beaten, len(found.randoms.figures)
+        said.append(
+            f"{report.portfolio} earned more than {beaten} of {number} random portfolios "
+            f"(median {middle}, 9 in 10 between {low} and {high})."
+        )
+    against = found.regret
+    if against is not None:
+        text = f"Perfect foresight earned {usd(against.usd)} more ({basis_points(against.apy)} a year)"
+        share = f"{percent(against.capture, digits=0)} of the way there from {found.reference or 'nothing'}"
+        said.append(f"{text}." if is_unknown(against.capture) else f"{text}: {report.portfolio} went {share}.")
+    return said + ([found.regret_gap] if found.regret_gap else [])
+
+
+def _figures(found: Analysis) -> list[str]:
+    """Risk, drags and the error of forecasts, a line each."""
+    own, error = found.own, found.error
+    length = f" for {count(round(own.max_drawdown_days), 'day')}" if own.max_drawdown_days else ""
+    drags = (("gas", own.gas_drag), ("conversion", own.conversion_drag), ("idle", own.idle_drag))
+    told = [*drags, ("own deposits", found.dilution_drag)] if found.dilution_drag else drags
+    risk = (
+        f"Sharpe {_ratio(own.sharpe)}, Sortino {_ratio(own.sortino)}, volatility {percent(own.volatility)}, "
+        f"drawdown {percent(own.max_drawdown)}{length}, worst 30 days {percent(own.worst_30_days, signed=True)}"
+    )
+    forecast = (
+        f"promised {usd(own.forecast_accrual_usd)}, paid {usd(own.accrual_usd)}, off by "
+        f"{usd(error.mean_absolute_usd)} a day ({percent(error.share_of_accrual, digits=0)} of what was paid)"
+    )
+    drag = f"{', '.join(f'{name} {basis_points(rate, digits=1)}' for name, rate in told)} a year"
+    lines = (("Risk", risk), ("Drags", drag), ("Forecast", forecast))
+    return [f"{label:<{_LABEL}}{text}" for label, text in lines]
+
+
+def _ratio(value: float) -> str:
+    return "n/a" if is_unknown(value) else f"{value:,.1f}"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of the text; those after a label begin where its text does."""
+    labelled = text[_LABEL - 2 : _LABEL] == "  "
+    return textwrap.wrap(text, width, subsequent_indent=" " * _LABEL if labelled else "", break_on_hyphens=False)
 
 
 def verdict(subject: PerformanceMetrics, other: PerformanceMetrics) -> str:
@@ -63,11 +124,11 @@ def difference(subject: PerformanceMetrics, other: PerformanceMetrics) -> str:
     return f"{basis_points(abs(gain))} a year {more} than {other.portfolio}"
 
 
-def _results(report: ReportInputs, figures: list[PerformanceMetrics]) -> TextTable:
+def _results(report: ReportInputs, figures: Sequence[PerformanceMetrics], randoms: RandomField | None) -> TextTable:
     heads = ("Net APY", "NAV", "Fees", "Idle", "Drawdown", "Turnover", "Days ok")
-    rows = tuple(
+    rows: list[tuple[str, ...]] = [
         (
-            f"{item.portfolio} *" if report.is_benchmark(item.portfolio) else item.portfolio,
+            f"{item.portfolio}{_MARKS.get(report.role(item.portfolio), '')}",
             percent(item.net_apy),
             usd(item.nav_close_usd),
             usd(item.fees_usd),
@@ -77,10 +138,29 @@ def _results(report: ReportInputs, figures: list[PerformanceMetrics]) -> TextTab
             f"{item.days - item.days_not_ok}/{item.days}",
         )
         for item in figures
+    ]
+    if randoms is not None:
+        rows.append(_median_row(randoms))
+    roles = {report.role(item.portfolio) for item in figures}
+    marks = [text for role, text in (("benchmark", "* benchmark"), ("bound", "+ bound")) if role in roles]
+    first = Column(f"Portfolio ({', '.join(marks)})" if marks else "Portfolio")
+    return TextTable((first, *(Column(head, numeric=True) for head in heads)), tuple(rows))
+
+
+def _median_row(randoms: RandomField) -> tuple[str, ...]:
+    def middle(name: str) -> float:
+        return randoms.quantiles(name)[1]
+
+    return (
+        f"{len(randoms.figures)} random, medians",
+        percent(middle("net_apy")),
+        usd(middle("nav_close_usd")),
+        usd(middle("fees_usd")),
+        percent(middle("mean_idle_share"), digits=1),
+        percent(middle("max_drawdown")),
+        f"{middle('turnover'):.2f}x",
+        "",
     )
-    marked = any(report.is_benchmark(item.portfolio) for item in figures)
-    first = Column("Portfolio (* benchmark)" if marked else "Portfolio")
-    return TextTable((first, *(Column(head, numeric=True) for head in heads)), rows)
 
 
 def _positions(report: ReportInputs, width: int) -> list[str]:

@@ -22,6 +22,7 @@ from defiyield_core.reporting.inputs import positions_on
 from defiyield_dagster.assets.steps import OWNERS, PHASE_TAG
 from defiyield_dagster.metadata import markdown_table, picture, table_metadata
 from defiyield_dagster.partitions import YESTERDAY, window_of
+from defiyield_dagster.pictures import portfolio_pictures
 from defiyield_dagster.progress import DayDone, Finished, announce
 from defiyield_dagster.resources import DeploymentResource
 
@@ -146,7 +147,7 @@ def _warn(context: dg.AssetExecutionContext, daily: pd.DataFrame, warnings: tupl
 
 
 def _describe(context: dg.AssetExecutionContext, core: StepContext, spec: PortfolioSpec, daily: pd.DataFrame) -> None:
-    """Numbers on every partition, which the UI draws over time; tables and the plot on the last one only."""
+    """Numbers on every partition, which the UI draws over time; tables and pictures on the last one only."""
     keys = {output: dg.AssetKey([spec.name, output]) for output in OUTPUTS}
     last = len(daily) - 1
     for position, row in enumerate(daily.to_dict("records")):
@@ -155,8 +156,25 @@ def _describe(context: dg.AssetExecutionContext, core: StepContext, spec: Portfo
         if position == last:
             for output, extra in _newest_day(core, spec, daily, row["date"].date()).items():
                 told[output] |= extra
+            for output, drawn in _pictures(context, core, spec, row["date"].date()).items():
+                told[output] |= drawn
         for output, values in told.items():
             context.add_asset_metadata(values, asset_key=keys[output], partition_key=partition)
+
+
+def _pictures(
+    context: dg.AssetExecutionContext, core: StepContext, spec: PortfolioSpec, day: date
+) -> dict[str, dict[str, Any]]:
+    """Pictures by output, NAV in the ledger too; books that are stored never fail because they cannot be drawn."""
+    try:
+        drawn = {
+            output: {name: picture(f"{name} of {spec.name}", figure) for name, figure in figures}
+            for output, figures in portfolio_pictures(core, spec.name, day).items()
+        }
+    except Exception as error:
+        context.log.warning(f"no pictures of {spec.name}: {type(error).__name__}: {error}")
+        return {}
+    return {**drawn, "ledger": drawn["state"]}
 
 
 def _numbers(row: dict[Any, Any]) -> dict[str, dict[str, Any]]:
@@ -187,8 +205,6 @@ def _numbers(row: dict[Any, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _newest_day(core: StepContext, spec: PortfolioSpec, daily: pd.DataFrame, day: date) -> dict[str, dict[str, Any]]:
-    from defiyield_core.reporting.charts import nav_chart
-
     only, scope = Window(day, day), {"portfolio": spec.name}
     read = core.warehouse.read
     book = positions_on(
@@ -199,10 +215,7 @@ def _newest_day(core: StepContext, spec: PortfolioSpec, daily: pd.DataFrame, day
         read("pools", only),
     )
     plan = read("allocation_transactions", only, scope=scope)[list(_PLAN)].sort_values("seq")
-    plot = {"nav": picture(f"NAV of {spec.name}", nav_chart({spec.name: daily}))}
     return {
-        "state": plot,
         "allocations": {"positions_held": markdown_table(book.drop(columns=["pool_id"]))},
         "transactions": {"plan": markdown_table(plan)},
-        "ledger": plot,
     }

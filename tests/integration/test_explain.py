@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pandas as pd
 import pytest
 
 from defiyield_core.cli import main
+from defiyield_core.reporting.decision import read_decision
+from defiyield_core.reporting.decision_sheet import read_figures
 from defiyield_core.warehouse.opening import open_warehouse
 from defiyield_core.warehouse.port import Warehouse
 
@@ -172,3 +175,37 @@ def test_the_second_day_prices_what_it_keeps(stored: Warehouse) -> None:
     assert len(capped) and (capped["shadow_price_bps"] >= 0).all()
     assert (np.abs(held["marginal_apy"] - held["apy_forecast"]) < 1e-9).all()
     assert (held["capacity_usd"].dropna() >= 0).all()
+
+
+def test_a_decision_becomes_a_page_and_pictures(
+    teller: Teller, stored: Warehouse, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = teller.text(run_id(stored), "--out", str(tmp_path / "page"))
+    assert text.startswith(teller.text(run_id(stored)).rstrip("\n"))
+    assert text.endswith(f"wrote {tmp_path / 'page' / 'decision.html'} and 4 charts\n")
+    names = {"allocation_by_pool", "allocation_by_token", "apy_against_amount", "costs_by_type"}
+    assert {path.stem for path in (tmp_path / "page").glob("*.png")} == names
+    page = (tmp_path / "page" / "decision.html").read_text()
+    assert run_id(stored) in page and "Allocation by token" in page
+    told = teller.json(run_id(stored), "--out", str(tmp_path / "json"))
+    assert told["run_id"] == run_id(stored) and (tmp_path / "json" / "decision.html").exists()
+    (tmp_path / "file").write_text("")
+    capsys.readouterr()
+    assert main([*options(folder), "explain", run_id(stored), "--out", str(tmp_path / "file" / "x")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_the_pictures_say_what_the_tables_say(stored: Warehouse) -> None:
+    for portfolio, day in (("desk", FIRST), ("desk", SECOND), ("rule", FIRST)):
+        decision = read_decision(stored, portfolio, date.fromisoformat(day))
+        figures = read_figures(stored, decision)
+        assert figures.pools["after_usd"].sum() + figures.idle_usd == pytest.approx(figures.aum_usd)
+        by_token = figures.tokens[["in_pools_usd", "idle_usd"]].sum()
+        assert by_token.tolist() == pytest.approx([figures.aum_usd - figures.idle_usd, figures.idle_usd], abs=0.01)
+        assert figures.costs["usd"].sum() == pytest.approx(decision.costs_usd, abs=0.01)
+        assert "Other" not in set(figures.costs["type"])
+        assert len(figures.curves) == len(decision.positions)
+        for curve, marginal in zip(figures.curves, decision.positions["marginal_apy"], strict=True):
+            assert np.interp(curve.chosen_usd, curve.amount_usd, curve.marginal_apy) == pytest.approx(
+                marginal, rel=1e-3
+            )

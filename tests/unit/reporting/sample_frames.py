@@ -105,6 +105,8 @@ def sample_report(days: int = DAYS, tables: dict[str, pd.DataFrame] | None = Non
         run_info={"run id": str(last["run_id"]), "policy": "optimiser", "source": "sample:7"},
         parameters=json.loads(last["parameters"]),
         pools=frames["pools"],
+        ledger=mine["daily_ledger"],
+        positions_before=mine["asset_allocations"].iloc[:0],
     )
 
 

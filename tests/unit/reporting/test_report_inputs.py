@@ -57,6 +57,30 @@ def test_the_portfolio_comes_first_and_the_benchmarks_last():
     assert dataclasses.replace(report, daily=daily).order() == ("baseline", "aaa", "hold_aave_usdc", "equal_weight")
 
 
+def test_bounds_and_random_portfolios_come_after_the_benchmarks():
+    report = sample_report(3)
+    names = ("random_2", "perfect_foresight", "random_1", "best_pool_in_hindsight", "aaa")
+    daily = {**report.daily, **{name: report.daily["baseline"].assign(portfolio=name) for name in names}}
+    crowd = dataclasses.replace(report, daily=daily)
+    assert crowd.order() == (
+        *("baseline", "aaa", "hold_aave_usdc", "equal_weight"),
+        *("perfect_foresight", "best_pool_in_hindsight", "random_1", "random_2"),
+    )
+    assert [crowd.role(name) for name in crowd.order()[::2]] == ["subject", "benchmark", "bound", "random"]
+    assert not crowd.is_benchmark("perfect_foresight")
+    assert dataclasses.replace(crowd, portfolio="random_1").role("random_1") == "subject"
+
+
+def test_the_ledger_and_positions_of_the_day_before_are_read_too():
+    warehouse = _warehouse(sample_tables(10))
+    first = START + timedelta(days=4)
+    read = read_report_inputs(warehouse, "baseline", Window(first, START + timedelta(days=9)))
+    assert read.ledger["date"].min() == pd.Timestamp(first - timedelta(days=1))
+    assert set(read.positions_before["date"]) == {pd.Timestamp(first - timedelta(days=1))}
+    assert read.positions["date"].min() == pd.Timestamp(first)
+    assert read.tvl is None
+
+
 def test_portfolios_are_compared_on_the_days_that_all_have():
     report = sample_report(10)
     short = report.daily["equal_weight"].iloc[4:]
