@@ -13,6 +13,7 @@ from typing import NoReturn
 from defiyield_core import __version__
 from defiyield_core.errors import DefiYieldError
 from defiyield_core.settings import Settings
+from defiyield_core.sources.opening import FORMS
 
 
 class _Parser(argparse.ArgumentParser):
@@ -25,7 +26,19 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from defiyield_core.commands import allocate, backtest, doctor, explain, forecast, lists, record, replay, run
+    from defiyield_core.commands import (
+        allocate,
+        audit,
+        backtest,
+        doctor,
+        explain,
+        forecast,
+        lists,
+        record,
+        replay,
+        run,
+        sweep,
+    )
 
     parser = _Parser(
         prog="defiyield",
@@ -34,10 +47,10 @@ def build_parser() -> argparse.ArgumentParser:
         "DEFIYIELD_PORTFOLIOS. Global options stand before the command and win over it.",
     )
     parser.add_argument("--version", action="version", version=f"defiyield {__version__}")
-    parser.add_argument("--source", help="simulated[:SEED], recorded:DIR or live (default: simulated)")
+    parser.add_argument("--source", help=f"{FORMS} (default: simulated)")
     parser.add_argument("--warehouse", help="duckdb:PATH or postgresql://... (default: a DuckDB file under the home)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for module in (run, backtest, explain, replay, allocate, forecast, record, lists, doctor):
+    for module in (run, backtest, sweep, audit, explain, replay, allocate, forecast, record, lists, doctor):
         module.register(commands)
     return parser
 

@@ -21,7 +21,7 @@ import pandas as pd
 from defiyield_core.calendar import DayArray, Window
 from defiyield_core.errors import DataError
 from defiyield_core.forecasting.port import horizon_of
-from defiyield_core.parameters import Parameters
+from defiyield_core.parameters import ELIGIBILITY_FIELDS, Parameters
 from defiyield_core.units import BoolArray, FloatArray, IntArray
 from defiyield_core.universe.eligibility import GONE_DAYS
 from defiyield_core.universe.facts import iceboxed_days, on_list
@@ -164,6 +164,18 @@ class MarketHistory:
                 plain = value.tolist() if isinstance(value, np.ndarray) else value
                 digest.update(json.dumps(asdict(plain) if isinstance(plain, PoolBook) else plain).encode())
         return digest.hexdigest()[:16]
+
+
+MARKET_FIELDS = (
+    "forecaster",
+    "forecast_apy",
+    "horizon_days",
+    "prices",
+    "icebox_policy",
+    "max_gas_age_days",
+    *ELIGIBILITY_FIELDS,
+)
+"""Parameters that a market depends on: where they are equal, portfolios may share one."""
 
 
 def load_market(

@@ -90,7 +90,7 @@ def launch_range(
         f"{check.asset_key.to_user_string()} {check.check_name}: {check.description or 'did not pass'}"
         for check in failed_checks(instance, result.run_id)
     )
-    return Launched(result.run_id, result.success, time.perf_counter() - begun, _problems(result), checks)
+    return Launched(result.run_id, result.success, time.perf_counter() - begun, problems_of(result), checks)
 
 
 def fail_dead_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -157,7 +157,8 @@ def _run_config(keys: list[dg.AssetKey], portfolio: Mapping[str, Any], log_level
     }
 
 
-def _problems(result: dg.ExecuteInProcessResult) -> tuple[str, ...]:
+def problems_of(result: dg.ExecuteInProcessResult) -> tuple[str, ...]:
+    """What failed, step by step; empty when the run succeeded."""
     told = []
     for event in result.all_events:
         if not event.is_step_failure:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from defiyield_core.backtest.alone import lists_of, run_alone
 from defiyield_core.backtest.engine import LoadedRange, load_range
 from defiyield_core.backtest.foresight import Expected, with_forecasts, with_foresight
 from defiyield_core.calendar import Window
@@ -28,18 +29,13 @@ from defiyield_core.forecasting.port import horizon_of
 from defiyield_core.forecasting.registry import DEFAULT, find_forecaster
 from defiyield_core.history import MarketHistory, load_market
 from defiyield_core.parameters import Parameters
-from defiyield_core.policies.registry import policy_for
-from defiyield_core.portfolio.books import Books
-from defiyield_core.portfolio.day import close_day, open_day
-from defiyield_core.portfolio.runner import OnDay
+from defiyield_core.portfolio.loop import OnDay
 from defiyield_core.portfolio.spec import PortfolioSpec
-from defiyield_core.portfolio.state import starting_state
 from defiyield_core.reporting.metrics import PerformanceMetrics, daily_returns, performance
 from defiyield_core.reporting.yardsticks import capture
 from defiyield_core.settings import Settings
 from defiyield_core.sources.port import Source
 from defiyield_core.units import DAYS_PER_YEAR, FloatArray
-from defiyield_core.warehouse.port import Warehouse
 
 PERSISTENCE, FORESIGHT = "persistence", "foresight"
 MODELS = (PERSISTENCE, "ewma", DEFAULT)
@@ -141,9 +137,13 @@ def forecast_value(
     markets = markets_of(loaded, judging.parameters, models)
     names = f"{spec.name}, {{}}, {{:,.0f}} USD"
     runs = {
-        (forecast, book): run_on(
-            market, sized(spec, judged_by, book), window.end, loaded.warehouse, told(names.format(forecast, book))
-        )
+        (forecast, book): run_alone(
+            market,
+            sized(spec, judged_by, book),
+            lists_of(loaded.warehouse),
+            last=window.end,
+            on_day=told(names.format(forecast, book)),
+        ).daily
         for book in books_usd
         for forecast, market in markets.items()
     }
@@ -174,31 +174,6 @@ def markets_of(loaded: LoadedRange, rules: Parameters, models: Sequence[str]) ->
         theirs = load_market(loaded.warehouse, other, loaded.window, held_tokens=(TOKEN,))
         markets[model] = with_forecasts(ordinary, Expected(theirs.forecast_apy, theirs.forecast_tvl_usd))
     return {**markets, FORESIGHT: with_foresight(ordinary, horizon_of(rules))}
-
-
-def run_on(
-    market: MarketHistory, spec: PortfolioSpec, last: date, warehouse: Warehouse, on_day: OnDay | None = None
-) -> pd.DataFrame:
-    """Rows of `portfolio_daily` from the market's first day to the last one wanted, in this market as it is.
-
-    The loop of `portfolio.runner` from the portfolio's wallet, without its tables: nothing is stored.
-
-    Args:
-        warehouse: of the lists that the books quote.
-    """
-    lists = {name: warehouse.read(name) for name in ("blacklisted_tokens", "approved_protocols")}
-    books, policy = Books(spec, market, lists), policy_for(spec.policy, spec.parameters, spec.policy_options)
-    first: date = market.days[0].astype(object)
-    state = starting_state(first - timedelta(days=1), spec.wallet, market)
-    rows = []
-    for day in Window(first, last):
-        opened = open_day(state, market, day, spec.parameters, spec.flows.get(day, {}))
-        closed = close_day(opened, market, policy, spec.parameters)
-        state = closed.state
-        rows.append(books.add(closed))
-        if on_day is not None:
-            on_day(day, rows[-1])
-    return pd.DataFrame(rows).assign(date=lambda frame: pd.to_datetime(frame["date"]))
 
 
 def unknown_share(market: MarketHistory, window: Window) -> float:

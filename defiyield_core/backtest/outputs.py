@@ -1,27 +1,30 @@
 """What a backtest leaves in its folder.
 
-`daily.parquet`, `positions.parquet`, `transactions.parquet`, `metrics.json`, `run.json`, `timings.json` and
-`tearsheet.html`. All but the timings are equal for equal code, parameters and data.
+`daily.parquet`; `summary`, `allocations` and `transactions` as CSV and parquet (see `reporting.exports`);
+`metrics.json`, `run.json`, `summary.txt`, `tearsheet.html` and `timings.json`. All but the timings and the summary,
+which has the time of solving in it, are equal, byte for byte, for equal code, settings and data.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from defiyield_core import __version__
 from defiyield_core.backtest.engine import LoadedRange, TimedRun
-from defiyield_core.errors import ConfigurationError
+from defiyield_core.backtest.identity import code_version, portfolio_config, versions
 from defiyield_core.portfolio.spec import PortfolioSpec
+from defiyield_core.reporting.analysis import Analysis, analyse
+from defiyield_core.reporting.exports import write_exports
 from defiyield_core.reporting.inputs import ReportInputs, read_report_inputs
-from defiyield_core.reporting.metrics import performance
+from defiyield_core.reporting.run_metrics import run_metrics
+from defiyield_core.reporting.scenarios import Scenario
+from defiyield_core.reporting.summary import summary_text
+from defiyield_core.reporting.survivorship import survivorship
 from defiyield_core.reporting.tearsheet import tear_sheet
 
 _DAILY = {
@@ -45,7 +48,7 @@ _DAILY = {
     "reason": "reason",
     "no_data_pools": "no_data_pools",
 }
-_VERSIONED = ("numpy", "pandas", "highspy")
+TEAR_SHEET = "tearsheet.html"
 
 
 @dataclass(frozen=True)
@@ -54,26 +57,18 @@ class BacktestOutputs:
 
     run_id: str
     daily: pd.DataFrame
-    positions: pd.DataFrame
-    transactions: pd.DataFrame
+    scenario: Scenario
     metrics: Mapping[str, Any]
     run: Mapping[str, Any]
     report: ReportInputs
+    analysis: Analysis
 
 
-def collect(loaded: LoadedRange, spec: PortfolioSpec, timed: TimedRun, compared: Sequence[str]) -> BacktestOutputs:
+def collect(
+    loaded: LoadedRange, spec: PortfolioSpec, timed: TimedRun, compared: Sequence[str], run_id: str
+) -> BacktestOutputs:
     """Gather the outputs of a run and of the portfolios it is compared with (run on the same range before)."""
-    config = {
-        "portfolio": spec.name,
-        "policy": spec.policy,
-        "policy_options": dict(spec.policy_options),
-        "wallet": dict(spec.wallet),
-        "parameters": spec.parameters.model_dump(),
-        "start": str(loaded.window.start),
-        "end": str(loaded.window.end),
-    }
-    identity = [__version__, config, timed.run.fingerprint]
-    run_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    config = {**portfolio_config(spec), "start": str(loaded.window.start), "end": str(loaded.window.end)}
     report = read_report_inputs(
         loaded.warehouse,
         spec.name,
@@ -82,43 +77,50 @@ def collect(loaded: LoadedRange, spec: PortfolioSpec, timed: TimedRun, compared:
         run_info={
             "run id": run_id,
             "policy": spec.policy,
+            "mode": spec.mode,
             "source": loaded.context.source.name,
             "data fingerprint": timed.run.fingerprint,
-            "code version": __version__,
+            "code version": code_version(),
         },
     )
+    analysis = analyse(report)
     return BacktestOutputs(
         run_id=run_id,
         daily=timed.run.daily[list(_DAILY)].rename(columns=_DAILY),
-        positions=report.positions[["date", "pool_id", "token", "amount", "value_usd"]],
-        transactions=report.transactions.drop(columns=["portfolio"]),
-        metrics=performance(timed.run.daily).as_dict(),
+        scenario=Scenario(
+            name=spec.name,
+            description=spec.description,
+            mode=spec.mode,
+            parameters=spec.parameters.model_dump(),
+            wallet=dict(spec.wallet),
+            seed=None,
+            daily=timed.run.daily,
+            positions=report.positions,
+            transactions=report.transactions,
+            details=report.details,
+            solve_seconds=timed.decide_seconds,
+            policy=spec.policy,
+        ),
+        metrics=run_metrics(report, analysis),
         run={
             "run_id": run_id,
             "config": config,
+            "compared": list(compared),
             "data_fingerprint": timed.run.fingerprint,
             "source": loaded.context.source.name,
-            "versions": {"defiyield": __version__, **{name: version(name) for name in _VERSIONED}},
-            "survivorship": "Only pools that were still listed when the history was recorded are in it.",
+            "versions": versions(),
+            "survivorship": survivorship(report),
         },
         report=report,
+        analysis=analysis,
     )
 
 
-def write(outputs: BacktestOutputs, folder: Path, timings: Mapping[str, float]) -> Path:
-    """Write everything; the path of the tear sheet.
-
-    Raises:
-        ConfigurationError: the folder cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("daily", "positions", "transactions"):
-            getattr(outputs, name).to_parquet(folder / f"{name}.parquet", index=False)
-        for name, content in (("metrics", outputs.metrics), ("run", outputs.run), ("timings", timings)):
-            (folder / f"{name}.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-        sheet = folder / "tearsheet.html"
-        sheet.write_text(tear_sheet(outputs.report))
-    except OSError as error:
-        raise ConfigurationError(f"--out {folder}: cannot be written: {error}") from error
-    return sheet
+def write(outputs: BacktestOutputs, folder: Path, timings: Mapping[str, Any]) -> None:
+    """Write everything into a folder that is there."""
+    outputs.daily.to_parquet(folder / "daily.parquet", index=False)
+    write_exports(folder, [outputs.scenario])
+    for name, content in (("metrics", outputs.metrics), ("run", outputs.run), ("timings", timings)):
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    (folder / "summary.txt").write_text(summary_text(outputs.report, analysis=outputs.analysis) + "\n")
+    (folder / TEAR_SHEET).write_text(tear_sheet(outputs.report, outputs.analysis))

@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from defiyield_core.backtest.engine import decision_window, load_range, run_range
-from defiyield_core.backtest.outputs import collect, write
+from defiyield_core.backtest.engine import decision_window
+from defiyield_core.backtest.hindsight import BEST_POOL, FORESIGHT, RANDOM, Companion, companions, is_hindsight
+from defiyield_core.backtest.outputs import TEAR_SHEET
+from defiyield_core.backtest.session import Finished, backtest
+from defiyield_core.backtest.store import fill
 from defiyield_core.calendar import parse_day
 from defiyield_core.commands.progress import DayCounter
 from defiyield_core.errors import ConfigurationError
-from defiyield_core.portfolio.spec import PortfolioSpec, find_portfolio, load_portfolios
+from defiyield_core.policies.registry import policy_for
+from defiyield_core.portfolio.spec import MODES, PortfolioSpec, find_portfolio, load_portfolios
 from defiyield_core.reporting.inputs import BENCHMARKS
-from defiyield_core.reporting.summary import summary_text
 from defiyield_core.settings import Settings
 from defiyield_core.sources.opening import open_source
 
@@ -34,15 +38,23 @@ def register(commands: Any) -> None:
         "--compare",
         action="append",
         metavar="NAME",
-        help=f"portfolios to run beside it (default: {', '.join(BENCHMARKS)}; 'none' for none)",
+        help=f"what to run beside it: portfolios, {FORESIGHT}, {BEST_POOL}, {RANDOM}:N "
+        f"(default: {', '.join(BENCHMARKS)}, {BEST_POOL}, {FORESIGHT}; 'none' for none)",
     )
+    parser.add_argument("--mode", choices=MODES, help="what each day is decided from (default: the portfolio's own)")
+    parser.add_argument("--policy", help="decide by this policy instead of the portfolio's own")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="an option of --policy (may be repeated)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the last finished day of a run that stopped")
+    parser.add_argument("--again", action="store_true", help="compute the run although an equal one is finished")
     parser.set_defaults(handler=handle)
 
 
 def handle(arguments: argparse.Namespace, settings: Settings) -> int:
     """Run and print the summary."""
-    spec = find_portfolio(settings.portfolios, arguments.portfolio).with_overrides(overrides(arguments.set))
-    others = _compared(arguments.compare, settings, spec)
+    spec = chosen(arguments, settings)
+    beside = compared(arguments.compare, settings, spec)
     source = open_source(spec.source or settings.source)
     window = decision_window(
         source,
@@ -50,30 +62,52 @@ def handle(arguments: argparse.Namespace, settings: Settings) -> int:
         parse_day(arguments.start, "--start") if arguments.start else None,
         parse_day(arguments.end, "--end") if arguments.end else None,
     )
-    loaded = load_range(settings, window, source=source, specs=(spec,))
-    timed = run_range(loaded, spec, DayCounter(spec.name, len(window)))
-    for other in others:
-        run_range(loaded, other, DayCounter(other.name, len(window)))
-    for warning in dict.fromkeys((*loaded.warnings, *timed.run.warnings)):
-        print(f"warning: {warning}", file=sys.stderr)
-    outputs = collect(loaded, spec, timed, [other.name for other in others])
-    timings = {
-        "load_seconds": loaded.seconds,
-        "loop_seconds": timed.seconds,
-        "days_per_second": timed.days_per_second,
-    }
-    paths: dict[str, str | Path] = {}
-    if arguments.out:
-        paths = {"tear sheet": write(outputs, arguments.out, timings), "results": arguments.out}
-    print(summary_text(outputs.report, paths))
-    print(
-        f"\nLoaded in {loaded.seconds:.1f} s, then {len(window)} days in {timed.seconds:.1f} s "
-        f"({timed.days_per_second:.0f} days/s). Run id {outputs.run_id}."
+    done = backtest(
+        settings,
+        spec,
+        window,
+        source,
+        beside=beside,
+        resume=arguments.resume,
+        again=arguments.again,
+        told=lambda name: DayCounter(name, len(window)),
     )
+    for warning in done.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print((done.folder / "summary.txt").read_text(), end="")
+    if arguments.out:
+        fill(arguments.out, done.folder)
+    folder = arguments.out or done.folder
+    print(f"\nFILES\n\ntear sheet  {folder / TEAR_SHEET}\nresults     {folder}")
+    print(f"\n{_how(done, len(window))} Run id {done.run_id}.")
     return 0
 
 
-def overrides(pairs: list[str]) -> dict[str, Any]:
+def _how(done: Finished, days: int) -> str:
+    loaded = f"Loaded in {done.load_seconds:.1f} s"
+    if not done.computed:
+        return f"{loaded}; the run was finished before and is not computed again (--again does)."
+    restored = f" ({done.restored_days} of them restored)" if done.restored_days else ""
+    return f"{loaded}, then {days} days{restored} in {done.loop_seconds:.1f} s ({done.days_per_second:.0f} days/s)."
+
+
+def chosen(arguments: argparse.Namespace, settings: Settings) -> PortfolioSpec:
+    """The portfolio with what the command line changes in it.
+
+    Raises:
+        ConfigurationError: an unknown portfolio, parameter, policy or option.
+    """
+    spec = find_portfolio(settings.portfolios, arguments.portfolio).with_overrides(overrides(arguments.set))
+    options = overrides(arguments.option, "--option")
+    if options and not arguments.policy:
+        raise ConfigurationError("--option belongs to --policy, which is missing")
+    if arguments.policy:
+        spec = replace(spec, policy=arguments.policy, policy_options=options)
+    policy_for(spec.policy, spec.parameters, spec.policy_options)
+    return replace(spec, mode=arguments.mode) if arguments.mode else spec
+
+
+def overrides(pairs: list[str], argument: str = "--set") -> dict[str, Any]:
     """`key=value` words as parameters; values are JSON where they parse as such, else text.
 
     Raises:
@@ -83,7 +117,7 @@ def overrides(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, sign, text = pair.partition("=")
         if not sign or not key:
-            raise ConfigurationError(f"--set {pair}: expected KEY=VALUE")
+            raise ConfigurationError(f"{argument} {pair}: expected KEY=VALUE")
         try:
             values[key] = json.loads(text)
         except json.JSONDecodeError:
@@ -91,10 +125,21 @@ def overrides(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
-def _compared(names: list[str] | None, settings: Settings, spec: PortfolioSpec) -> list[PortfolioSpec]:
+def compared(names: list[str] | None, settings: Settings, spec: PortfolioSpec) -> list[Companion]:
+    """What `--compare` asks for: portfolio files and yardsticks, each once; without it the usual ones that there are.
+
+    Raises:
+        ConfigurationError: an unknown name.
+    """
     if names == ["none"]:
         return []
-    if names is not None:
-        return [find_portfolio(settings.portfolios, name) for name in names if name != spec.name]
     known = load_portfolios(settings.portfolios)
-    return [known[name] for name in BENCHMARKS if name in known and name != spec.name]
+    if names is None:
+        names = [name for name in (*BENCHMARKS, BEST_POOL, FORESIGHT) if name in known or is_hindsight(name)]
+    found: list[Companion] = []
+    for name in dict.fromkeys(names):
+        if is_hindsight(name):
+            found.extend(companions(name, spec))
+        elif name != spec.name:
+            found.append(Companion(find_portfolio(settings.portfolios, name)))
+    return found

@@ -241,10 +241,18 @@ def _repeated(
 
 def _json_lists(entries: Entries, key: str) -> npt.NDArray[np.object_]:
     """Lists as JSON text, as they came; anything else is null."""
-    found = [json.dumps(value) if isinstance(value, list) else None for value in entries.values(key)]
+    texts: dict[int, str] = {}  # by identity: a replayed pool has one list for all its days
+    found = [_json_list(value, texts) if isinstance(value, list) else None for value in entries.values(key)]
     column = np.empty(len(found), dtype=object)
     column[:] = found
     return column
+
+
+def _json_list(value: list[Any], texts: dict[int, str]) -> str:
+    text = texts.get(id(value))
+    if text is None:
+        text = texts[id(value)] = json.dumps(value)
+    return text
 
 
 def _predictions(entries: Entries) -> dict[str, object]:

@@ -9,9 +9,16 @@ from __future__ import annotations
 from defiyield_core.errors import ConfigurationError
 from defiyield_core.sources.port import Source
 
+FORMS = "simulated[:SEED], recorded:DIR, live or stored:WAREHOUSE"
+
+
+def source_label(spec: str) -> str:
+    """The source as people may see it: the address of a warehouse may hold a password."""
+    return "stored" if spec.startswith("stored:") else spec
+
 
 def open_source(spec: str) -> Source:
-    """The source behind `simulated[:SEED]`, `recorded:DIR` or `live`.
+    """The source behind `simulated[:SEED]`, `recorded:DIR`, `live` or `stored:WAREHOUSE` (what a deployment was told).
 
     Raises:
         ConfigurationError: another form, a seed that is no whole number, or a directory that is not there.
@@ -33,4 +40,9 @@ def open_source(spec: str) -> Source:
         from defiyield_core.sources.live import LiveSource
 
         return LiveSource.from_environment()
-    raise ConfigurationError(f"source '{spec}' is not understood: use simulated[:SEED], recorded:DIR or live")
+    if kind == "stored" and rest:
+        from defiyield_core.sources.stored import StoredSource
+        from defiyield_core.warehouse.opening import open_warehouse
+
+        return StoredSource(open_warehouse(rest))
+    raise ConfigurationError(f"source '{source_label(spec)}' is not understood: use {FORMS}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -29,6 +29,15 @@ class Fetched:
     refused: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     complete: bool = True
+
+
+@runtime_checkable
+class KnowsLists(Protocol):
+    """A source that also knows which tokens and protocols were approved."""
+
+    def lists(self) -> Mapping[str, pd.DataFrame]:
+        """Rows of `approved_tokens`, `blacklisted_tokens` and `approved_protocols`, by table."""
+        ...
 
 
 class Source(Protocol):

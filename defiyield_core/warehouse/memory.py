@@ -80,19 +80,27 @@ def _inside(
     return inside
 
 
-def _replaced(before: pd.DataFrame | None, write: CheckedWrite) -> pd.DataFrame:
-    table, frame = write.table, write.frame
-    key = list(table.key)
-    if before is not None:
-        kept = before[~_inside(table, before, write.window, write.scope)]
-        if len(kept) and len(frame):
-            frame = pd.concat([kept, frame], ignore_index=True)
-        elif len(kept):
-            frame = kept
+def _refuse_repeated(write: CheckedWrite, frame: pd.DataFrame) -> None:
+    """Rows of the write differ among themselves (`check_write`), and from those outside of its window or scope where
+    the key tells them."""
+    key = list(write.table.key)
+    if write.window is None or write.table.window in key:
+        return
     repeated = frame.duplicated(key)
     if repeated.any():
         row = frame.loc[repeated, key].iloc[0].to_dict()
         raise DataError(
-            f"{table.name}: rule 'key' is broken: {row} is already stored outside of the window {write.window}"
+            f"{write.table.name}: rule 'key' is broken: {row} is already stored outside of the window {write.window}"
         )
+
+
+def _replaced(before: pd.DataFrame | None, write: CheckedWrite) -> pd.DataFrame:
+    table, frame = write.table, write.frame
+    key = list(table.key)
+    kept = before[~_inside(table, before, write.window, write.scope)] if before is not None else frame[:0]
+    if len(kept) and len(frame):
+        frame = pd.concat([kept, frame], ignore_index=True)
+        _refuse_repeated(write, frame)
+    elif len(kept):
+        frame = kept
     return frame.sort_values(key, kind="stable", ignore_index=True)

@@ -15,7 +15,18 @@ from pathlib import Path
 
 from tests.bench.measure import Measurement
 
-MODULES = ("bench_warehouse", "bench_forecasts", "bench_backtest", "bench_dagster", "bench_allocation")
+MODULES = (
+    "bench_warehouse",
+    "bench_forecasts",
+    "bench_backtest",
+    "bench_memory",
+    "bench_years",
+    "bench_sweep",
+    "bench_hourly",
+    "bench_competitors",
+    "bench_dagster",
+    "bench_allocation",
+)
 ROOT = Path(__file__).parents[2]
 
 # The modules load numpy later: the solvers are measured on one thread, so the arithmetic around them is too.

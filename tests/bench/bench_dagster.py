@@ -41,7 +41,7 @@ def run() -> list[Measurement]:
         with open_instance(settings) as instance:
             for what, selection, target in (
                 (f"ingest to forecasts, {len(window)} days, checks included", data, ""),
-                (f"baseline's four assets, {len(window)} days, checks included", portfolio, "< 60 s"),
+                (f"baseline's four assets, {len(window)} days, checks included", portfolio, "< 30 s"),
             ):
                 launched = launch_range(defs, selection, window, instance)
                 if not launched.success:

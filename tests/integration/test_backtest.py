@@ -200,15 +200,18 @@ def test_a_wallet_token_that_does_not_count_is_told():
 
 def test_outputs_hold_what_the_readme_promises(loaded, baseline_run, tmp_path: Path):
     run_range(loaded, find_portfolio(SETTINGS.portfolios, "equal_weight"))
-    outputs = collect(loaded, BASELINE, baseline_run, ["equal_weight"])
-    sheet = write(outputs, tmp_path, {"load_seconds": 1.0})
+    outputs = collect(loaded, BASELINE, baseline_run, ["equal_weight"], "0123")
+    write(outputs, tmp_path, {"load_seconds": 1.0})
     daily = pd.read_parquet(tmp_path / "daily.parquet")
     needed = "date aum_open accrual_usd forecast_accrual_usd gas_usd conversion_usd revaluation_usd flows_usd aum_close"
     assert set(f"{needed} idle_usd turnover_usd n_positions status".split()) <= set(daily.columns)
-    assert list(pd.read_parquet(tmp_path / "positions.parquet")) == ["date", "pool_id", "token", "amount", "value_usd"]
+    held = pd.read_parquet(tmp_path / "allocations.parquet")
+    assert {"scenario", "date", "pool_id", "token", "amount", "value_usd"} <= set(held.columns)
+    assert len(pd.read_csv(tmp_path / "allocations.csv")) == len(held)
     assert json.loads((tmp_path / "metrics.json").read_text())["days"] == 40
-    assert json.loads((tmp_path / "run.json").read_text())["run_id"] == outputs.run_id
-    assert "<html" in sheet.read_text() and "equal_weight" in sheet.read_text()
+    assert json.loads((tmp_path / "run.json").read_text())["run_id"] == "0123"
+    sheet = (tmp_path / "tearsheet.html").read_text()
+    assert "<html" in sheet and "equal_weight" in sheet
 
 
 def test_the_command_prints_a_summary_and_refuses_in_one_line(tmp_path: Path, capsys):

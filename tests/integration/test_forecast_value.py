@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from defiyield_core.backtest.alone import lists_of, run_alone
 from defiyield_core.backtest.engine import load_range, run_range
 from defiyield_core.backtest.forecast_value import (
     FORESIGHT,
     forecast_value,
     gain_interval,
     markets_of,
-    run_on,
     sized,
     unknown_share,
     value_json,
@@ -69,7 +69,7 @@ def value(settings, spec):
 
 def test_the_loop_books_what_a_backtest_books(loaded, markets, spec) -> None:
     stored = run_range(replace(loaded, window=DAYS), spec).run.daily
-    mine = run_on(markets["ewma"], spec, DAYS.end, loaded.warehouse)
+    mine = run_alone(markets["ewma"], spec, lists_of(loaded.warehouse), last=DAYS.end).daily
     pd.testing.assert_frame_equal(mine[list(stored)], stored, check_exact=True, check_dtype=False)
 
 
