@@ -107,7 +107,9 @@ def _forecast_models(context: StepContext, window: Window) -> StepResult:
     frame = _kept(context, "forecast_models", window, needed, history, compute)
     frame = with_frozen(context, "forecast_models", frame, window)
     prune_models(context.settings.model_store, MODELS_KEPT)
-    return written("forecast_models", frame, window)
+    result = written("forecast_models", frame, window)
+    # Where no portfolio asks for a trained model, days without one are as they should be.
+    return result if len(frame) else replace(result, warnings=())
 
 
 def _pool_forecasts(context: StepContext, window: Window) -> StepResult:
