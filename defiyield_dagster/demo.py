@@ -91,6 +91,8 @@ def _run(settings: Settings) -> int:
         raise ConfigurationError(
             f"the demo replays a market that has an end, {source.name} has none: switch its schedule on in `make ui`"
         )
+    if settings.source.startswith("stored:"):
+        raise ConfigurationError("the demo replays a recorded or simulated market, not the days of a deployment")
     window = _all_days(settings)
     last_demo.remember(settings, source.name)
     specs = deployed_portfolios(settings)

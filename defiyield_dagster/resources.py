@@ -28,7 +28,7 @@ def _replayed_source(spec: str) -> Source:
 
 def _source(spec: str) -> Source:
     # A replayed or simulated market never changes: one copy serves every run of a process.
-    return open_source(spec) if spec == "live" else _replayed_source(spec)
+    return open_source(spec) if spec == "live" or spec.startswith("stored:") else _replayed_source(spec)
 
 
 class DeploymentResource(dg.ConfigurableResource):

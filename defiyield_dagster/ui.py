@@ -12,6 +12,7 @@ from pathlib import Path
 
 from defiyield_core.errors import ConfigurationError, DefiYieldError
 from defiyield_core.settings import Settings
+from defiyield_core.sources.opening import source_label
 from defiyield_dagster.instance import prepare_home
 from defiyield_dagster.last_demo import settings_of_last
 
@@ -60,8 +61,11 @@ def main() -> int:
         prepare_home(settings)
         file = Path(settings.warehouse.removeprefix("duckdb:"))
         if settings.warehouse.startswith("duckdb:") and not file.exists():
-            print(f"There is no data of {settings.source} yet: `make demo` fills it.", flush=True)
-        print(f"Dagster on {settings.source}: http://{HOST}:{port} (about 15 seconds; Ctrl-C ends it)", flush=True)
+            print(f"There is no data of {source_label(settings.source)} yet: `make demo` fills it.", flush=True)
+        print(
+            f"Dagster on {source_label(settings.source)}: http://{HOST}:{port} (about 15 seconds; Ctrl-C ends it)",
+            flush=True,
+        )
         arguments = command(port)
         os.execve(arguments[0], arguments, environment(settings))  # noqa: S606
     except DefiYieldError as error:

@@ -15,14 +15,12 @@ import pandas as pd
 
 from defiyield_core.calendar import Window
 from defiyield_core.history import MarketHistory
-from defiyield_core.portfolio.books import Books
+from defiyield_core.portfolio.books import QUOTED_LISTS, Books
 from defiyield_core.portfolio.loop import OnDay, run_days
 from defiyield_core.portfolio.spec import PortfolioSpec
 from defiyield_core.portfolio.state import starting_state
 from defiyield_core.warehouse.frames import check_write
 from defiyield_core.warehouse.port import Warehouse
-
-LISTS = ("blacklisted_tokens", "approved_protocols")
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class MoneyFrames:
 
 def lists_of(warehouse: Warehouse) -> dict[str, pd.DataFrame]:
     """The lists that books quote."""
-    return {name: warehouse.read(name) for name in LISTS}
+    return {name: warehouse.read(name) for name in QUOTED_LISTS}
 
 
 def run_alone(

@@ -24,7 +24,9 @@ from defiyield_core.parameters import Parameters
 from defiyield_core.portfolio.day import diluted
 from defiyield_core.portfolio.journal import Journal
 from defiyield_core.portfolio.loop import OnDay
+from defiyield_core.portfolio.runner import opening_of
 from defiyield_core.portfolio.spec import PortfolioSpec
+from defiyield_core.portfolio.state import starting_state
 from defiyield_core.reporting.inputs import BEST_POOL, FORESIGHT
 from defiyield_core.universe.eligibility import GONE_DAYS
 
@@ -84,7 +86,8 @@ def run_companion(
     spec = one.spec
     if one.kind == BEST_POOL:
         spec = replace(spec, parameters=_diluting(spec.parameters))
-        best = best_pool(loaded.market(spec), spec)
+        wallet = opening_of(loaded.warehouse, spec, loaded.window).wallet
+        best = best_pool(loaded.market(spec), replace(spec, wallet=wallet))
         spec = replace(spec, policy="hold_pool" if best else "hold", policy_options={"pool_id": best} if best else {})
     return run_range(loaded, spec, on_day, journal=journal)
 
@@ -101,7 +104,7 @@ def best_pool(market: MarketHistory, spec: PortfolioSpec) -> str:
     that a position may be). Growth as the books accrue it: a flagged or missing rate pays nothing, a pool that is gone
     loses the haircut. Costs and prices play no part in the choice; the run that follows pays them.
     """
-    worth_usd = _worth_usd(market, spec)
+    worth_usd = starting_state(market.days[0].astype(object), spec.wallet, market).aum_usd
     value = np.full(len(market.pools.ids), worth_usd)
     room_usd = np.nan_to_num(market.filled_tvl_usd[0]) * spec.parameters.pool_tvl_share
     candidate = market.depositable[0] & (room_usd >= worth_usd)
@@ -113,7 +116,3 @@ def best_pool(market: MarketHistory, spec: PortfolioSpec) -> str:
         value = value * (1.0 + diluted(growth[t], value, market.filled_tvl_usd[t], spec.parameters))
         value = np.where(gone, value * (1.0 - spec.parameters.gone_haircut), value)
     return market.pools.ids[int(np.argmax(np.where(candidate, value, -np.inf)))]
-
-
-def _worth_usd(market: MarketHistory, spec: PortfolioSpec) -> float:
-    return sum(amount * market.price_usd[0, market.tokens.index(token)] for token, amount in spec.wallet.items())

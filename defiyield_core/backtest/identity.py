@@ -8,33 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import defiyield_core
 from defiyield_core.calendar import Window
 from defiyield_core.portfolio.spec import PortfolioSpec
-
-VERSIONED = ("numpy", "pandas", "scipy", "highspy", "cvxpy", "ortools", "lightgbm", "scikit-learn")
-"""Packages whose version may change a figure."""
-
-
-@cache
-def code_version() -> str:
-    """The version and a hash of the package's own source: an edited line makes another run."""
-    root = Path(defiyield_core.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return f"{defiyield_core.__version__}+{digest.hexdigest()[:10]}"
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Versions of the packages that may change a figure."""
-    return {"defiyield": code_version(), **{name: version(name) for name in VERSIONED}}
+from defiyield_core.versions import versions
 
 
 def portfolio_config(spec: PortfolioSpec) -> dict[str, Any]:

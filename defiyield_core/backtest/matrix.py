@@ -15,6 +15,7 @@ Belongs here: reading and refusing the file, its cells. Does not belong here: ru
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -24,6 +25,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from defiyield_core.backtest.identity import portfolio_config
 from defiyield_core.errors import ConfigurationError
 from defiyield_core.portfolio.spec import PortfolioSpec, find_portfolio
 
@@ -132,23 +134,34 @@ def _cells(file: _MatrixFile, portfolios: Path, source: str) -> tuple[tuple[Cell
     for spec, mode, wallet, chosen in itertools.product(specs, modes, wallets, itertools.product(*grid)):
         variant = _variant(spec, mode, wallet, dict(chosen))
         group = _group(spec, mode, wallet, dict(chosen))
-        seeded = source.partition(":")[0] == _SIMULATED or variant.policy in _SEEDED_POLICIES
+        asked = variant.source or source
+        seeded = asked.partition(":")[0] == _SIMULATED or variant.policy in _SEEDED_POLICIES
         if file.seeds and not seeded:
             unseeded.add(spec.name)
         drawn: list[int | None] = [*file.seeds] if seeded else []
-        cells += [_seeded(variant, group, source, seed) for seed in drawn or [None]]
-    names = [cell.name for cell in cells]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise ConfigurationError(f"the run '{twice[0]}' is asked for twice")
+        cells += [_seeded(variant, group, asked, seed) for seed in drawn or [None]]
+    _require_different(cells)
     notes = [f"seeds change nothing for {name}: neither its policy nor its market draws" for name in sorted(unseeded)]
     return tuple(cells), tuple(notes)
+
+
+def _require_different(cells: list[Cell]) -> None:
+    """Refuse runs that are equal under two names (0.1 and 1e-1), or different under one."""
+    names: set[str] = set()
+    runs: dict[str, str] = {}
+    for cell in cells:
+        run = json.dumps([portfolio_config(cell.spec), cell.source], sort_keys=True)
+        if cell.name in names or run in runs:
+            raise ConfigurationError(f"the run '{cell.name}' is asked for twice ('{runs.get(run, cell.name)}')")
+        names.add(cell.name)
+        runs[run] = cell.name
 
 
 def _variant(
     spec: PortfolioSpec, mode: str | None, wallet: Mapping[str, float] | None, chosen: Mapping[str, Any]
 ) -> PortfolioSpec:
-    changed = spec.with_overrides(chosen)
+    # A sweep begins with the wallet of the file, or of the matrix: what an address holds is no part of a comparison.
+    changed = replace(spec.with_overrides(chosen), addresses=())
     if wallet is not None:
         changed = replace(changed, wallet={token.upper(): amount for token, amount in wallet.items()})
     return replace(changed, mode=mode) if mode is not None else changed

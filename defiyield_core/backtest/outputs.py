@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from defiyield_core.backtest.engine import LoadedRange, TimedRun
-from defiyield_core.backtest.identity import code_version, portfolio_config, versions
+from defiyield_core.backtest.identity import portfolio_config
 from defiyield_core.portfolio.spec import PortfolioSpec
 from defiyield_core.reporting.analysis import Analysis, analyse
 from defiyield_core.reporting.exports import write_exports
@@ -26,6 +26,7 @@ from defiyield_core.reporting.scenarios import Scenario
 from defiyield_core.reporting.summary import summary_text
 from defiyield_core.reporting.survivorship import survivorship
 from defiyield_core.reporting.tearsheet import tear_sheet
+from defiyield_core.versions import code_version, versions
 
 _DAILY = {
     "date": "date",

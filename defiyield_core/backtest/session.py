@@ -7,6 +7,7 @@ Belongs here: the order of work around the loop, naming a whole run. Does not be
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ from defiyield_core.backtest.identity import portfolio_config, run_id
 from defiyield_core.backtest.outputs import collect, write
 from defiyield_core.backtest.store import RunStore
 from defiyield_core.calendar import Window
+from defiyield_core.errors import ConfigurationError
 from defiyield_core.portfolio.journal import Journal
 from defiyield_core.portfolio.loop import OnDay
+from defiyield_core.portfolio.runner import opening_of
 from defiyield_core.portfolio.spec import PortfolioSpec
 from defiyield_core.settings import Settings
 from defiyield_core.sources.port import Source
@@ -67,6 +70,7 @@ def backtest(
         resume: go on from the journal of an equal run that was stopped. again: compute even what is finished.
         told: makes the day's listener of a portfolio by its name.
     """
+    _require_own_names(spec, beside)
     loaded = load_range(settings, window, source=source, specs=(spec, *(one.spec for one in beside)))
     name = identify(loaded, spec, beside)
     store = store_of(settings)
@@ -74,6 +78,9 @@ def backtest(
     if done is not None and not again:
         return Finished(name, done, False, loaded.seconds, 0.0, 0.0, 0, loaded.warnings)
     with store.under_way(name) as folder:
+        done = store.finished(name)
+        if done is not None and not again:  # by another process, while this one was loading
+            return Finished(name, done, False, loaded.seconds, 0.0, 0.0, 0, loaded.warnings)
         runs = _run_all(loaded, (Companion(spec), *beside), folder, name, resume, told)
         begun = time.perf_counter()
         outputs = collect(loaded, spec, runs[0], [one.name for one in beside], name)
@@ -101,12 +108,25 @@ def backtest(
 def identify(loaded: LoadedRange, spec: PortfolioSpec, beside: Sequence[Companion]) -> str:
     """The id of the run: of the code, the settings of all portfolios in it, and the markets they decide on."""
     config = {
-        "run": portfolio_config(spec),
-        "beside": [[one.kind, portfolio_config(one.spec)] for one in beside],
+        "run": [portfolio_config(spec), _opening(loaded, spec)],
+        "beside": [[one.kind, portfolio_config(one.spec), _opening(loaded, one.spec)] for one in beside],
         "source": loaded.context.source.name,
     }
     markets = [loaded.market(one).fingerprint() for one in (spec, *(one.spec for one in beside))]
     return run_id(config, loaded.window, "-".join(dict.fromkeys(markets)))
+
+
+def _opening(loaded: LoadedRange, spec: PortfolioSpec) -> list[Any]:
+    """What the portfolio begins with: a live one's balances are observed, and no part of its file or of the market."""
+    opening = opening_of(loaded.warehouse, spec, loaded.window)
+    return [dict(opening.wallet), opening.rows.to_csv(index=False)]
+
+
+def _require_own_names(spec: PortfolioSpec, beside: Sequence[Companion]) -> None:
+    names = Counter([spec.name, *(one.name for one in beside)])
+    for name, times in names.items():
+        if times > 1:
+            raise ConfigurationError(f"two runs are called '{name}': each needs a name of its own to be kept apart")
 
 
 def _run_all(

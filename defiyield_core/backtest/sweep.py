@@ -10,6 +10,7 @@ makes only what is new.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -158,24 +159,34 @@ def _loaded(settings: Settings, matrix: Matrix, cells: Sequence[Cell], source: s
 
 
 def _shared(loaded: LoadedRange, cells: Sequence[Cell], folder: Path, store: Path) -> Iterator[Task]:
-    lists = folder / "lists"
-    lists.mkdir(parents=True)
-    for name, frame in lists_of(loaded.warehouse).items():
-        frame.to_parquet(lists / f"{name}.parquet", index=False)
+    lists = _shared_lists(loaded, folder)
     seen: dict[int, tuple[Path, str]] = {}
     for cell in cells:
         market = loaded.market(cell.spec)
         if id(market) not in seen:
-            place = folder / f"market_{len(seen)}"
+            # Named by what is in it: a process that has opened it may keep it, whatever replaces the folder.
+            fingerprint = market.fingerprint()
+            place = folder / f"market_{fingerprint}"
             share_market(market, place)
-            seen[id(market)] = place, market.fingerprint()
+            seen[id(market)] = place, fingerprint
         place, fingerprint = seen[id(market)]
         config = {"cell": portfolio_config(cell.spec), "source": loaded.context.source.name}
         yield Task(cell, run_id(config, loaded.window, fingerprint), place, lists, store)
 
 
+def _shared_lists(loaded: LoadedRange, folder: Path) -> Path:
+    """The folder of the lists that the books quote, named by what is in it."""
+    frames = lists_of(loaded.warehouse)
+    text = "".join(frame.to_csv(index=False) for frame in frames.values())
+    lists = folder / f"lists_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    lists.mkdir(parents=True)
+    for name, frame in frames.items():
+        frame.to_parquet(lists / f"{name}.parquet", index=False)
+    return lists
+
+
 def _computed(tasks: Sequence[Task], workers: int) -> Iterator[CellResult]:
-    """Results as they come. Cells of one market follow each other, so that a worker opens few."""
+    """Results as they come."""
     processes = min(workers, len(tasks))
     if processes <= 1:
         yield from (run_task(task) for task in tasks)

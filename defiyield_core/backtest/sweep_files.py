@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from defiyield_core.backtest.identity import code_version
 from defiyield_core.errors import ConfigurationError
 from defiyield_core.reporting.exports import pareto, results_frame, write_exports, write_table
 from defiyield_core.reporting.scenario_sheet import scenario_sheet
 from defiyield_core.reporting.scenarios import Scenario
+from defiyield_core.versions import code_version
 
 SHEET = "comparison.html"
 

@@ -15,7 +15,7 @@ from defiyield_core.pipeline.step import PHASES, StepContext, execute
 from defiyield_core.portfolio.runner import begun_part, check_warmup, run_portfolio
 from defiyield_core.portfolio.spec import PortfolioSpec, find_portfolio, load_portfolios
 from defiyield_core.settings import Settings
-from defiyield_core.sources.opening import open_source
+from defiyield_core.sources.opening import open_source, source_label
 from defiyield_core.warehouse.opening import open_warehouse
 
 
@@ -66,7 +66,9 @@ def _portfolios(arguments: argparse.Namespace, settings: Settings) -> list[Portf
         chosen = [find_portfolio(settings.portfolios, name) for name in arguments.portfolio]
         for spec in chosen:
             if spec.source not in (None, settings.source):
-                raise ConfigurationError(f"portfolio {spec.name} takes its data from {spec.source}: give --source")
+                raise ConfigurationError(
+                    f"portfolio {spec.name} takes its data from {source_label(spec.source)}: give --source"
+                )
         return chosen
     known = load_portfolios(settings.portfolios).values()
     return [spec for spec in known if spec.source in (None, settings.source)]

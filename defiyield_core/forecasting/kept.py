@@ -2,7 +2,7 @@
 
 Belongs here: the key, the files. Does not belong here: forecasts, which of them are worth keeping.
 
-    ROOT/<table>-<key>.parquet      key: sha256 of the data, the forecasters, the window and the code of this package
+    ROOT/<table>-<key>.parquet      key: sha256 of the data, the forecasters, the window, the code and its libraries
 """
 
 from __future__ import annotations
@@ -12,27 +12,15 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
 import pandas as pd
 import pyarrow as pa
 
-from defiyield_core import __version__
+from defiyield_core.versions import versions
 
 FILES_KEPT = 40
-
-
-@cache
-def code_fingerprint() -> str:
-    """sha256 of the source of this package and of the arrays it stands on: other code, other rows."""
-    package = Path(__file__).parent
-    files = sorted((*package.glob("*.py"), *(package.parent / name for name in ("panel.py", "units.py"))))
-    digest = hashlib.sha256(__version__.encode())
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def kept_rows(root: Path, name: str, decided_by: object, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -41,7 +29,7 @@ def kept_rows(root: Path, name: str, decided_by: object, compute: Callable[[], p
     Args:
         decided_by: JSON values that decide the rows together with the code.
     """
-    text = json.dumps([name, code_fingerprint(), decided_by], sort_keys=True, default=str)
+    text = json.dumps([name, versions(), decided_by], sort_keys=True, default=str)
     path = root / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.parquet"
     found = _read(path)
     if found is not None:

@@ -32,6 +32,8 @@ from defiyield_core.universe.lists import as_of
 from defiyield_core.warehouse.port import TableWrite
 
 Row = tuple[object, ...]
+QUOTED_LISTS = ("blacklisted_tokens", "approved_protocols")
+"""Lists of which every decision keeps a snapshot."""
 PORTFOLIO_DAY_TABLES = (
     "allocation_parameters",
     "allocation_problems",

@@ -53,11 +53,6 @@ class Journal:
         else:
             self._write(self._head)
 
-    @property
-    def days(self) -> int:
-        """How many days it holds that have not been restored yet."""
-        return len(self._days)
-
     def restore(self, books: Books, market: MarketHistory) -> PortfolioState | None:
         """Put the kept days into the books; the close of the last one, None where there is none."""
         if not self._days:

@@ -82,5 +82,8 @@ def one_day(state: PortfolioState, market: MarketHistory, day: date, spec: Portf
     opened = open_day(state, market, day, spec.parameters, spec.flows.get(day, {}))
     if spec.mode == "carry":
         return close_day(opened, market, policy, spec.parameters)
-    closed = close_day(from_cash(opened, market, spec.wallet, spec.mode), market, policy, spec.parameters)
+    cash = from_cash(opened, market, spec.wallet, spec.mode)
+    if cash is None:
+        return held_day(opened, market, "data_missing", "no token of the starting wallet is approved and has a price")
+    closed = close_day(cash, market, policy, spec.parameters)
     return closed if closed.status == "ok" else held_day(opened, market, closed.status, closed.reason)

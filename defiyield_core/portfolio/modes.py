@@ -19,20 +19,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from defiyield_core.errors import LedgerError
 from defiyield_core.history import MarketHistory
 from defiyield_core.portfolio.day import OpenedDay
 from defiyield_core.units import FloatArray, exact_sum
 
 
-def from_cash(opened: OpenedDay, market: MarketHistory, wallet: Mapping[str, float], mode: str) -> OpenedDay:
+def from_cash(opened: OpenedDay, market: MarketHistory, wallet: Mapping[str, float], mode: str) -> OpenedDay | None:
     """The same day with cash instead of positions, as the mode wants it; `carry` changes nothing.
 
     Args:
         wallet: the starting wallet, in tokens. Those that are not approved or have no price on the day stay outside.
 
-    Raises:
-        LedgerError: `compounded`, and no token of the starting wallet can be used on the day.
+    Returns:
+        None where `compounded` has no token of the starting wallet to hold its money in on the day.
     """
     if mode == "carry":
         return opened
@@ -41,7 +40,7 @@ def from_cash(opened: OpenedDay, market: MarketHistory, wallet: Mapping[str, flo
     if mode == "compounded":
         worth_usd = exact_sum(cash * state.price_usd)
         if worth_usd <= 0:
-            raise LedgerError(f"{state.day}: no token of the starting wallet is approved and has a price")
+            return None
         cash = cash * (state.aum_usd / worth_usd)
     moved = cash - state.wallet - state.positions.sum(axis=0)
     return replace(

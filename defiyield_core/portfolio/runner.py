@@ -19,7 +19,7 @@ from defiyield_core.contracts.schema import conform
 from defiyield_core.errors import ConfigurationError, DataError
 from defiyield_core.history import MarketHistory, load_market
 from defiyield_core.pipeline.step import StepContext
-from defiyield_core.portfolio.books import Books, decision_ids
+from defiyield_core.portfolio.books import QUOTED_LISTS, Books, decision_ids
 from defiyield_core.portfolio.journal import Journal
 from defiyield_core.portfolio.loop import LoopEnd, OnDay, run_days
 from defiyield_core.portfolio.observed import observed_wallet, wallet_differences
@@ -177,7 +177,7 @@ def run_on_market(
     before = window.start - timedelta(days=1)
     begins = not len(opening.rows)
     state = starting_state(before, opening.wallet, market) if begins else state_from_rows(opening.rows, market)
-    lists = {name: warehouse.read(name) for name in ("blacklisted_tokens", "approved_protocols")}
+    lists = {name: warehouse.read(name) for name in QUOTED_LISTS}
     books = Books(spec, market, lists, *_year_to_date(warehouse, spec, before))
     end = run_days(market, spec, state, window, books, on_day=on_day, journal=journal)
     outdated = _outdated_watermark(warehouse, spec, window.end, state_rows(spec.name, end.state, market))

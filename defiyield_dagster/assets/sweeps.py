@@ -4,6 +4,7 @@ Belongs here: keys, partitions and metadata. Does not belong here: what a run is
 launching (see `defiyield_dagster.sweep`).
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from defiyield_core.backtest.identity import portfolio_config
 from defiyield_core.backtest.matrix import Cell, Matrix
 from defiyield_core.backtest.sweep import CellResult, Task, prepare, run_task, store_of
 from defiyield_core.backtest.sweep_files import write_sweep
@@ -21,6 +23,7 @@ from defiyield_core.reporting.exports import results_frame
 from defiyield_core.reporting.metrics import performance
 from defiyield_core.settings import Settings
 from defiyield_core.sources.opening import source_label
+from defiyield_core.versions import versions
 from defiyield_dagster.assets.steps import OWNERS
 from defiyield_dagster.metadata import markdown_table, picture
 from defiyield_dagster.resources import DeploymentResource
@@ -102,6 +105,7 @@ def share(settings: Settings, matrix: Matrix) -> tuple[tuple[Task, ...], float]:
     plain = {
         task.cell.name: {
             "run_id": task.run_id,
+            "asked": _asked(matrix, task.cell),
             "market": str(task.market.relative_to(fresh)),
             "lists": str(task.lists.relative_to(fresh)),
         }
@@ -125,6 +129,12 @@ def tasks_of(settings: Settings, matrix: Matrix, cells: Sequence[Cell]) -> list[
     missing = [cell.name for cell in cells if cell.name not in known]
     if missing:
         raise ConfigurationError(f"{matrix.name}/markets has nothing for '{missing[0]}': materialise it first")
+    changed = [cell.name for cell in cells if known[cell.name]["asked"] != _asked(matrix, cell)]
+    if changed:
+        raise ConfigurationError(
+            f"'{changed[0]}' is not what {matrix.name}/markets was loaded for (code, settings or days have changed): "
+            "materialise it again"
+        )
     store = store_of(settings).folder
     return [
         Task(
@@ -136,6 +146,12 @@ def tasks_of(settings: Settings, matrix: Matrix, cells: Sequence[Cell]) -> list[
         )
         for cell in cells
     ]
+
+
+def _asked(matrix: Matrix, cell: Cell) -> str:
+    """A hash of all that a run was asked to be, apart from the data: other code or settings need other markets."""
+    asked = [versions(), portfolio_config(cell.spec), cell.source, str(matrix.start), str(matrix.end)]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 def made(settings: Settings, matrix: Matrix, cell: Cell) -> CellResult:

@@ -73,7 +73,7 @@ def test_an_equal_run_is_found_and_fills_the_folder(home: Path, capsys: pytest.C
     assert backtest("--set", "conversion_rate=0.001") == 0
     assert "not computed again" not in capsys.readouterr().out
     run = json.loads((home / "one" / "run.json").read_text())
-    assert "listed" in run["survivorship"] and run["config"]["mode"] == "carry"
+    assert "survivorship" in run["survivorship"] and run["config"]["mode"] == "carry"
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(home: Path):
@@ -107,12 +107,15 @@ def test_modes_policies_and_options_of_the_command_line(home: Path, capsys: pyte
     ):
         assert backtest(*arguments, *(() if "--compare" in arguments else ("--compare", "none"))) == 0
         assert "RESULT" in capsys.readouterr().out
+    folder = home / "portfolios"
+    (folder / "random_1.yaml").write_text(FILE.format(name="random_1", policy="hold"))
     for arguments, words in (
         (("--policy", "nonsense"), "unknown policy"),
         (("--option", "seed=3"), "--policy"),
         (("--policy", "random_weights", "--option", "colour=1"), "options"),
         (("--compare", "random:0"), "random:N"),
         (("--compare", "nobody"), "no portfolio"),
+        (("--compare", "random_1", "--compare", "random:2"), "two runs are called 'random_1'"),
     ):
         assert backtest(*arguments) == 2
         assert words in capsys.readouterr().err

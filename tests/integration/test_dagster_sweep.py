@@ -65,6 +65,18 @@ def test_runs_are_partitions_on_worker_processes_and_equal_the_command_line(sett
         assert len({end.run_id for end in ends}) == 4
 
 
+def test_runs_are_refused_when_the_portfolio_is_no_longer_what_the_markets_were_loaded_for(settings, tmp_path):
+    path = tmp_path / "one.yaml"
+    path.write_text(MATRIX.replace("[desk, equal_weight]", "[equal_weight]").replace("name: two", "name: one"))
+    assert launch_part(settings, path, "one", "markets").success
+    file = settings.portfolios / "equal_weight.yaml"
+    file.write_text(file.read_text().replace("500000", "900000"))
+    late = launch_part(settings, path, "one", "runs", "equal_weight")
+    assert "materialise it again" in late.problems[0]
+    assert launch_part(settings, path, "one", "markets").success
+    assert launch_part(settings, path, "one", "runs", "equal_weight").success
+
+
 def test_only_matrices_of_known_portfolios_are_in_the_code_location(settings: Settings, tmp_path: Path):
     assert not build_sweep_defs(settings).assets
     wrong = tmp_path / "wrong.yaml"

@@ -61,6 +61,7 @@ def test_wrong_files_are_refused_with_their_reason(tmp_path):
         (head + "parameters: {nonsense: [1]}", "nonsense"),
         (head + "parameters: {conversion_rate: []}", "conversion_rate"),
         (head + "parameters: {conversion_rate: [0.1, 0.1]}", "asked for twice"),
+        (head + "parameters: {pool_tvl_limit: [1000000, 1.0e+6]}", "asked for twice"),
         (head + "modes: [sideways]", "modes"),
         (head + "seeds: [-1]", "seeds"),
         (head + "colour: blue", "colour"),
@@ -80,3 +81,14 @@ def test_the_files_that_come_with_the_package_can_be_read():
     assert len(load_matrix(matrix_path("limits_and_costs"), PORTFOLIOS, "recorded:/data").cells) == 200
     with pytest.raises(ConfigurationError, match="limits_and_costs"):
         matrix_path("nothing")
+
+
+def test_a_portfolio_that_insists_on_a_source_keeps_it_and_an_address_plays_no_part(tmp_path):
+    folder = tmp_path / "portfolios"
+    folder.mkdir()
+    text = "name: own\nwallet: {USDC: 10}\nsource: simulated:9\naddresses: ['0xAB']\n"
+    (folder / "own.yaml").write_text(text)
+    path = tmp_path / "matrix.yaml"
+    path.write_text("name: own\nportfolios: [own]\n")
+    (cell,) = load_matrix(path, folder, "simulated:6").cells
+    assert cell.source == "simulated:9" and cell.spec.addresses == ()

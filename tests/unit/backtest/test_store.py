@@ -59,6 +59,34 @@ def test_a_finished_run_appears_at_once_and_its_journals_go(tmp_path: Path):
     assert [path.name for path in out.iterdir()] == ["a.txt"] and (out / "a.txt").read_text() == "2"
 
 
+def test_two_that_finish_the_same_run_leave_one_whole_one(tmp_path: Path):
+    store = RunStore(tmp_path)
+
+    def slower(folder: Path) -> None:
+        (folder / "a.txt").write_text("slow")
+        store.finish("ab", lambda other: (other / "a.txt").write_text("fast"))
+        (folder / "b.txt").write_text("slow")
+
+    store.finish("ab", slower)
+    found = store.finished("ab")
+    assert found is not None and {path.name for path in found.iterdir()} == {"a.txt", "b.txt"}
+    assert [path.name for path in tmp_path.iterdir()] == ["ab"]
+
+
+def test_what_was_left_for_a_week_goes_and_a_used_run_stays(tmp_path: Path):
+    store = RunStore(tmp_path, kept=1)
+    for name in ("a1", "b2"):
+        store.finish(name, lambda folder: (folder / "x").write_text(""))
+        os.utime(tmp_path / name, (0, 0 if name == "a1" else 9))
+    for name in ("c3.part", "d4.0123.new", "e5.part", "name.sweep"):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (0, 0))
+    os.utime(tmp_path / "e5.part")
+    assert store.finished("a1") is not None
+    store.tidy()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a1", "e5.part", "name.sweep"]
+
+
 def test_only_the_newest_runs_are_kept_and_runs_under_way_always(tmp_path: Path):
     store = RunStore(tmp_path, kept=2)
     for age, name in enumerate(("a1", "b2", "c3")):

@@ -34,7 +34,7 @@ def test_another_key_is_computed(tmp_path: Path, name: str, decided_by: list[obj
 
 def test_other_code_is_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept_rows(tmp_path, "pool_forecasts", [], lambda: ROWS)
-    monkeypatch.setattr(kept, "code_fingerprint", lambda: "changed")
+    monkeypatch.setattr(kept, "versions", lambda: {"lightgbm": "changed"})
     with pytest.raises(AssertionError, match="computed again"):
         kept_rows(tmp_path, "pool_forecasts", [], never)
 

@@ -69,6 +69,14 @@ def test_a_day_without_a_decision_keeps_yesterdays_positions_and_accrues(mode):
     assert held[3] == pytest.approx(held[2] + daily["accrual_usd"].iloc[3], abs=1e-6)
 
 
+def test_a_day_on_which_the_starting_tokens_cannot_be_held_keeps_its_positions():
+    approved = np.ones((DAYS, 3), dtype=bool)
+    approved[3, :2] = False
+    daily = run("compounded", approved=approved).daily
+    assert list(daily["status"])[3] == "data_missing" and "starting wallet" in daily["reason"].iloc[3]
+    assert daily["accrual_usd"].iloc[3] > 0 and daily["status"].iloc[4] == "ok"
+
+
 def test_the_mode_is_part_of_a_portfolio_file_and_does_not_go_with_flows(tmp_path: Path):
     text = "name: alone\nwallet: {USDC: 10}\nmode: independent\n"
     path = tmp_path / "alone.yaml"
