@@ -59,11 +59,12 @@ def main() -> int:
         port = free_port()
         settings = settings_of_last()
         prepare_home(settings)
+        market = source_label(settings.source)
         file = Path(settings.warehouse.removeprefix("duckdb:"))
         if settings.warehouse.startswith("duckdb:") and not file.exists():
-            print(f"There is no data of {source_label(settings.source)} yet: `make demo` fills it.", flush=True)
+            print(f"There is no data of {market} yet: `make demo` fills it.", flush=True)
         print(
-            f"Dagster on {source_label(settings.source)}: http://{HOST}:{port} (about 15 seconds; Ctrl-C ends it)",
+            f"Dagster on {market}: http://{HOST}:{port} (about 15 seconds; Ctrl-C ends it)",
             flush=True,
         )
         arguments = command(port)

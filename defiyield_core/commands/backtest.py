@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from defiyield_core.backtest.engine import decision_window
-from defiyield_core.backtest.hindsight import BEST_POOL, FORESIGHT, RANDOM, Companion, companions, is_hindsight
+from defiyield_core.backtest.hindsight import (
+    BEST_POOL,
+    FORESIGHT,
+    PORTFOLIO,
+    RANDOM,
+    Companion,
+    companions,
+    is_hindsight,
+)
 from defiyield_core.backtest.outputs import TEAR_SHEET
 from defiyield_core.backtest.session import Finished, backtest
 from defiyield_core.backtest.store import fill
@@ -139,7 +147,8 @@ def compared(names: list[str] | None, settings: Settings, spec: PortfolioSpec) -
     found: list[Companion] = []
     for name in dict.fromkeys(names):
         if is_hindsight(name):
-            found.extend(companions(name, spec))
+            known_names = {one.name for one in found if one.kind != PORTFOLIO}
+            found.extend(one for one in companions(name, spec) if one.name not in known_names)
         elif name != spec.name:
             found.append(Companion(find_portfolio(settings.portfolios, name)))
     return found

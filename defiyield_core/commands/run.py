@@ -65,10 +65,9 @@ def _portfolios(arguments: argparse.Namespace, settings: Settings) -> list[Portf
     if arguments.portfolio:
         chosen = [find_portfolio(settings.portfolios, name) for name in arguments.portfolio]
         for spec in chosen:
-            if spec.source not in (None, settings.source):
-                raise ConfigurationError(
-                    f"portfolio {spec.name} takes its data from {source_label(spec.source)}: give --source"
-                )
+            if spec.source is not None and spec.source != settings.source:
+                own = source_label(spec.source)
+                raise ConfigurationError(f"portfolio {spec.name} takes its data from {own}: give --source")
         return chosen
     known = load_portfolios(settings.portfolios).values()
     return [spec for spec in known if spec.source in (None, settings.source)]
