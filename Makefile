@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export DEFIYIELD_HOME ?= $(CURDIR)/var
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test lint bench study forecasts docs clean
+.PHONY: help setup demo ui test slow lint bench study forecasts docs clean
 
 help: ## Show these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -25,8 +25,11 @@ demo: setup ## Run the daily pipeline over history and print what it decided (DE
 ui: setup ## Open Dagster's UI on the demo's data
 	@$(BIN)/python -m defiyield_dagster.ui
 
-test: setup ## Run every test
-	@$(BIN)/python -m pytest -n 2
+test: setup ## Run the tests (under ten minutes on two cores)
+	@$(BIN)/python -m pytest -n 2 -m "not slow"
+
+slow: setup ## Run the tests that take long: recorded years, whole demos, dbt, sweeps through Dagster
+	@$(BIN)/python -m pytest -n 2 -m slow
 
 lint: setup ## Run ruff and mypy
 	@$(BIN)/ruff check .

@@ -145,7 +145,7 @@ def model_rows(
     rows = []
     newest = newest_observed(np.where(np.isfinite(history.series[APY]).any(axis=1), 0.0, np.nan)[:, None])[:, 0]
     for forecaster in forecasters:
-        trained = forecaster.inner if isinstance(forecaster, Calibrated) else forecaster
+        trained = _inner(forecaster)
         if not isinstance(trained, TrainedForecaster):
             continue
         for day, model in trained.models_used(history, first, horizons):
@@ -156,6 +156,15 @@ def model_rows(
     frame = pd.DataFrame(rows, columns=list(table("forecast_models").column_names))
     dates = ("date", "trained_from", "trained_through", "observed_through")
     return frame.astype(dict.fromkeys(dates, "datetime64[ns]"))
+
+
+def is_trained(forecaster: Forecaster) -> bool:
+    """Whether it uses models that are trained and kept."""
+    return isinstance(_inner(forecaster), TrainedForecaster)
+
+
+def _inner(forecaster: Forecaster) -> Forecaster:
+    return forecaster.inner if isinstance(forecaster, Calibrated) else forecaster
 
 
 def _model_facts(model: StoredModel) -> tuple[object, ...]:

@@ -23,7 +23,13 @@ from defiyield_core.forecasting.kept import kept_rows
 from defiyield_core.forecasting.matured import OPEN_DAYS
 from defiyield_core.forecasting.port import GAS, Forecaster, History, horizon_of
 from defiyield_core.forecasting.registry import ALWAYS, find_forecaster, prune_models, with_store
-from defiyield_core.forecasting.tables import gas_forecast_rows, history_days, model_rows, pool_forecast_rows
+from defiyield_core.forecasting.tables import (
+    gas_forecast_rows,
+    history_days,
+    is_trained,
+    model_rows,
+    pool_forecast_rows,
+)
 from defiyield_core.panel import days_between, to_panel
 from defiyield_core.parameters import Parameters
 from defiyield_core.pipeline.forecast_inputs import pool_history
@@ -108,8 +114,8 @@ def _forecast_models(context: StepContext, window: Window) -> StepResult:
     frame = with_frozen(context, "forecast_models", frame, window)
     prune_models(context.settings.model_store, MODELS_KEPT)
     result = written("forecast_models", frame, window)
-    # Where no portfolio asks for a trained model, days without one are as they should be.
-    return result if len(frame) else replace(result, warnings=())
+    trained = any(is_trained(one) for one in needed.forecasters)
+    return result if trained else replace(result, warnings=())  # nobody asks for a model: days without one are right
 
 
 def _pool_forecasts(context: StepContext, window: Window) -> StepResult:

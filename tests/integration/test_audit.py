@@ -68,6 +68,7 @@ def test_bad_words_are_refused(tmp_path: Path, words: tuple[str, ...], said: str
 
 
 @pytest.mark.recorded
+@pytest.mark.slow
 def test_recorded_decisions_do_not_look_ahead(tmp_path: Path, recorded_dir: Path) -> None:
     days = ("--start", "2024-07-10", "--end", "2024-08-20", "--cuts", "1", "--set", "forecaster=ewma")
     assert command(tmp_path, f"recorded:{recorded_dir}", *days, "--only", "truncation") == 0

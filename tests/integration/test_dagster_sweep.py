@@ -16,6 +16,7 @@ from defiyield_dagster.assets.sweeps import folder_of
 from defiyield_dagster.instance import open_instance
 from defiyield_dagster.sweep import build_sweep_defs, launch_part, launch_sweep, main
 
+pytestmark = pytest.mark.slow
 PORTFOLIO = "name: {name}\nwallet: {{USDC: 500000}}\npolicy: {policy}\noverrides: {{forecaster: ewma, min_pools: 3}}\n"
 MATRIX = "name: two\nportfolios: [desk, equal_weight]\nstart: 2025-02-10\nend: 2025-02-28\n"
 

@@ -50,7 +50,7 @@ def test_the_files_and_the_words(home: Path, capsys: pytest.CaptureFixture[str])
     out = home / "deep" / "out"
     assert run(home, "--start", START, "--end", END, "--out", str(out), "--models", "ewma,median_7d,ewma") == 0
     frame = pd.read_parquet(out / "scores.parquet")
-    assert tuple(frame.columns[:11]) == (*FIRST, "naive_scale")
+    assert tuple(frame.columns[:11]) == (*FIRST, "lifetime_scale")
     assert set(frame["target"]) == {"apy", "mean_apy", "tvl", "gas"}
     assert set(frame["model"]) == {"persistence", "ewma", "median_7d"}
     assert set(frame["horizon_days"]) == {1, 7, 14, 30}

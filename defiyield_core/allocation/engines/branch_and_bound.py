@@ -164,6 +164,8 @@ class _Tree:
             if self._shrink(root):
                 lower, upper = self._programme.lower[self._binary], self._programme.upper[self._binary]
                 point = self._relaxed(lower, upper, CUT_ROUNDS_ROOT)
+            if point is not None:
+                bound = min(bound, point.objective)  # cuts may have brought it down to what nobody will look at
             left = self._best if point is None else self._branch(_Node((-bound, 0), lower, upper, point))
             if left is None:
                 return self._found("timeout", float("nan"))
