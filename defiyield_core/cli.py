@@ -52,7 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--source", help=f"{FORMS} (default: simulated)")
     parser.add_argument("--warehouse", help="duckdb:PATH or postgresql://... (default: a DuckDB file under the home)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for module in (run, backtest, sweep, audit, stress, hourly, explain, replay, allocate, forecast, record, lists, doctor):
+    backtests = (backtest, sweep, audit, stress, hourly)
+    for module in (run, *backtests, explain, replay, allocate, forecast, record, lists, doctor):
         module.register(commands)
     return parser
 

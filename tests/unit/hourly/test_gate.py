@@ -148,11 +148,11 @@ def test_a_bad_move_takes_off_no_more_than_its_gas():
 
 
 def test_gas_decides_whether_holding_is_proven():
-    cheap, dear = (price(Solver(), two_pools(0.052, gas_gwei=gwei).moves) for gwei in (0.1, 100.0))
-    assert (
-        cheap is not None and cheap.open_pools.tolist() == [False, True] and cheap.sold_pools.tolist() == [True, False]
-    )
-    assert dear is not None and dear.excess_usd == pytest.approx(0.0, abs=1e-9) and not dear.open_pools.any()
+    states = [two_pools(0.052, gas_gwei=gwei).moves for gwei in (0.1, 100.0)]
+    cheap, dear = (price(Solver(), moves) for moves in states)
+    assert cheap is not None and dear is not None
+    assert [side.tolist() for side in cheap.left(states[0])] == [[False, True], [True]]
+    assert dear.excess_usd == pytest.approx(0.0, abs=1e-9) and not dear.left(states[1])[0].any()
 
 
 def test_holding_that_is_no_plan_is_never_proven():
