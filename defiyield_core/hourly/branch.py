@@ -22,7 +22,7 @@ from defiyield_core.hourly.pricing import Priced
 from defiyield_core.hourly.programme import Programme, Solver, Vertex
 from defiyield_core.units import FloatArray, IntArray
 
-MOST_CASES = 40
+MOST_CASES = 12
 _FREE, _UNUSED, _USED = -1, 0, 1
 _NEGLIGIBLE = 1e-9
 

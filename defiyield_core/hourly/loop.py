@@ -26,7 +26,7 @@ from defiyield_core.hourly.gate import GatePrices, Moves, can_prove, completed, 
 from defiyield_core.hourly.holding import Book, Holding, hold_on
 from defiyield_core.hourly.market import StepMarket, narrowed
 from defiyield_core.hourly.prepared import PreparedMarket, prepare
-from defiyield_core.hourly.pricing import OUTLOOKS, price
+from defiyield_core.hourly.pricing import Pricer
 from defiyield_core.hourly.programme import Solver
 from defiyield_core.hourly.records import PROOFS, STATUSES, Records
 from defiyield_core.policies.port import Framed, frame_problem
@@ -37,7 +37,7 @@ from defiyield_core.units import FloatArray, IntArray
 
 HOPELESS = 100.0
 """Multiples of the allowed gap: a bound above them is nearly always a move, and the whole problem is solved at once."""
-LONGEST_STRETCH, SHORTEST_STRETCH = 48, 8
+LONGEST_STRETCH, SHORTEST_STRETCH = 24, 8
 _OK, _NO_POOLS, _DATA_MISSING = (STATUSES.index(name) for name in ("ok", "no_pools", "data_missing"))
 _STATUS = {"optimal": "ok", "held": "ok", "infeasible": "solver_infeasible", "timeout": "timeout"}
 _NOT_DECIDED, _GATE, _PRICES, _BRANCHES, _SOLVER = range(len(PROOFS))
@@ -117,7 +117,8 @@ class _Loop:
         self.records = Records(market)
         self.book = Book(start.wallet, start.positions, start.price_usd)
         self.prices: GatePrices | None = None
-        self.solver, self.searched = Solver(), False
+        self.solver = Solver()
+        self.pricer = Pricer(self.solver)
         self.step = 0
 
     def run(self) -> None:
@@ -162,12 +163,11 @@ class _Loop:
 
     def _decide(self, holding: Holding, moves: Moves | None) -> bool:
         """The only step of a holding, which old prices do not settle; whether something was moved."""
-        priced = None if moves is None else price(self.solver, moves, OUTLOOKS[1:] if self.searched else OUTLOOKS)
+        priced = None if moves is None else self.pricer.price(moves)
         if moves is None or priced is None:
             return self._optimise(holding)
         self.prices, allowed_usd = priced.prices, float(moves.allowed_usd[0])
-        self.searched = priced.excess_usd > allowed_usd
-        if not self.searched:
+        if priced.excess_usd <= allowed_usd:
             return self._hold(holding, _PRICES, priced.excess_usd)
         if priced.excess_usd <= HOPELESS * allowed_usd and is_proven(self.solver, moves, priced):
             return self._hold(holding, _BRANCHES, allowed_usd)

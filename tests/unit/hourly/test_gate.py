@@ -14,7 +14,7 @@ from defiyield_core.hourly.gate import GatePrices, can_prove, completed, gains_u
 from defiyield_core.hourly.holding import Book
 from defiyield_core.hourly.market import StepMarket
 from defiyield_core.hourly.prepared import prepare
-from defiyield_core.hourly.pricing import price
+from defiyield_core.hourly.pricing import Pricer
 from defiyield_core.hourly.programme import Solver
 from defiyield_core.units import growth_over
 from tests.unit.hourly.states import State, history, random_state, rules, state
@@ -57,7 +57,7 @@ def test_no_plan_gains_more_than_the_bound_at_any_prices(variant: int):
         for number in range(3):
             excess = float(gains_usd(at.moves, random_prices(number, at)).excess_usd[0])
             assert excess >= gain - 1e-6
-        priced = price(Solver(), at.moves)
+        priced = Pricer(Solver()).price(at.moves)
         if priced is not None:
             assert priced.excess_usd >= gain - 1e-6
             tight += priced.excess_usd <= gain + at.allowed_usd
@@ -69,7 +69,7 @@ def test_what_is_proven_to_hold_the_engine_improves_by_no_more_than_the_gap(vari
     proven, solver = {"prices": 0, "branches": 0}, Solver()
     for seed in SEEDS:
         at, decision = solved(variant, seed)
-        priced = price(solver, at.moves)
+        priced = Pricer(solver).price(at.moves)
         if priced is None:
             continue
         claims = {
@@ -89,7 +89,7 @@ def test_a_plan_that_gains_more_than_the_gap_uses_no_move_that_is_ruled_out(vari
     looked_at = 0
     for seed in SEEDS:
         at, decision = solved(variant, seed)
-        priced = price(Solver(), at.moves)
+        priced = Pricer(Solver()).price(at.moves)
         if priced is None or at.score_gain_usd(decision) <= at.allowed_usd * (1 + 1e-6):
             continue
         change = (decision.positions - at.framed.problem.positions) @ at.framed.problem.token_prices
@@ -130,7 +130,7 @@ def test_the_bound_of_two_pools_worked_by_hand():
     gains = gains_usd(at.moves, GatePrices(np.full(3, there), np.zeros(3)))
     assert gains.excess_usd[0] == pytest.approx((there - here) * value - (1 + there) * 250_000 * leg)
     # In between, the best prices leave what the plan really gains (the fees are paid out of the deposit).
-    priced = price(Solver(), at.moves)
+    priced = Pricer(Solver()).price(at.moves)
     assert priced is not None
     plan = (there - here) * value - 470_000 * leg
     assert priced.excess_usd == pytest.approx(plan, rel=2e-3)
@@ -149,7 +149,7 @@ def test_a_bad_move_takes_off_no_more_than_its_gas():
 
 def test_gas_decides_whether_holding_is_proven():
     states = [two_pools(0.052, gas_gwei=gwei).moves for gwei in (0.1, 100.0)]
-    cheap, dear = (price(Solver(), moves) for moves in states)
+    cheap, dear = (Pricer(Solver()).price(moves) for moves in states)
     assert cheap is not None and dear is not None
     assert [side.tolist() for side in cheap.left(states[0])] == [[False, True], [True]]
     assert dear.excess_usd == pytest.approx(0.0, abs=1e-9) and not dear.left(states[1])[0].any()
@@ -169,7 +169,7 @@ def test_holding_that_is_no_plan_is_never_proven():
     ):
         at = state(Book(np.zeros(3), positions, np.ones(3)), market, chosen)
         assert gains_usd(at.moves, GatePrices(np.full(3, 0.01), np.zeros(3))).excess_usd[0] == np.inf
-        assert price(Solver(), at.moves) is None
+        assert Pricer(Solver()).price(at.moves) is None
     fine = state(Book(np.zeros(3), positions, np.ones(3)), alone, rules(min_pools=1))
     assert np.isfinite(gains_usd(fine.moves, GatePrices(np.full(3, 0.01), np.zeros(3))).excess_usd[0])
 

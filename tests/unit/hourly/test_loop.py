@@ -20,7 +20,7 @@ from defiyield_core.hourly.holding import Book, hold_on
 from defiyield_core.hourly.loop import executed, run_steps, state_of
 from defiyield_core.hourly.market import StepMarket, daily_market
 from defiyield_core.hourly.prepared import prepare
-from defiyield_core.hourly.pricing import price
+from defiyield_core.hourly.pricing import Pricer
 from defiyield_core.hourly.programme import Solver
 from defiyield_core.hourly.run import simulated_days, simulated_hours
 from defiyield_core.parameters import parameters
@@ -130,6 +130,7 @@ def test_along_a_path_no_held_hour_could_have_gained_more_than_the_gap(hours: St
     prepared = prepare(hours, spec.parameters)
     start = starting_state(hours.day(0) - timedelta(days=1), spec.wallet, hours.rows)
     book, prices, solver = Book(start.wallet, start.positions, start.price_usd), None, Solver()
+    pricer = Pricer(solver)
     proven = {"certificate": 0, "prices": 0, "branches": 0}
     for step in range(72):
         holding = hold_on(book, prepared, step, 1)
@@ -137,7 +138,7 @@ def test_along_a_path_no_held_hour_could_have_gained_more_than_the_gap(hours: St
         framed = frame_problem(hours.view(step), state_of(opened, hours, step), spec.parameters)
         decision, allowed = solve(framed.problem), float(moves.allowed_usd[0])
         claims = {"certificate": prices is not None and _excess(moves, completed(prices, prepared)) <= allowed}
-        priced = price(solver, moves)
+        priced = pricer.price(moves)
         if priced is not None:
             prices = priced.prices
             claims["prices"] = priced.excess_usd <= allowed
