@@ -1,5 +1,7 @@
 """`make bench`: run every measurement and write docs/benchmarks.md and var/benchmarks.json.
 
+`python -m tests.bench bench_sweep` runs one module and writes its section anew.
+
 Each `bench_*` module has `run() -> list[Measurement]`. Compare ratios, and single numbers only with the same machine.
 """
 
@@ -10,6 +12,7 @@ import os
 import platform
 import sys
 from dataclasses import asdict
+from datetime import date
 from importlib import import_module
 from pathlib import Path
 
@@ -47,8 +50,8 @@ def main(names: list[str]) -> int:
     home.mkdir(parents=True, exist_ok=True)
     plain = {name: [{**asdict(row), "met": row.met} for row in rows] for name, rows in results.items()}
     (home / "benchmarks.json").write_text(json.dumps(plain, indent=2) + "\n")
-    if chosen == list(MODULES):
-        (ROOT / "docs" / "benchmarks.md").write_text(report(results))
+    document = ROOT / "docs" / "benchmarks.md"
+    document.write_text(report(results, document.read_text() if document.exists() else ""))
     return 0
 
 
@@ -57,15 +60,21 @@ def verdict(row: Measurement) -> str:
     return "" if row.met is None else ("yes" if row.met else "no")
 
 
-def report(results: dict[str, list[Measurement]]) -> str:
-    """The benchmark report in markdown."""
+def report(results: dict[str, list[Measurement]], before: str = "") -> str:
+    """The report in markdown: a section for each module; those that were not run stay as they stand in `before`."""
     machine = f"on {os.cpu_count()} cores, Python {platform.python_version()}"
-    lines = ["# Benchmarks", "", f"Written by `make bench`, {machine}. CPU time is of one thread."]
+    head = f"# Benchmarks\n\nWritten by `make bench`, {machine}. CPU time is of one thread. A section is of one run.\n"
+    sections = {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in before.split("\n## ")[1:]}
     for name, rows in results.items():
-        lines += ["", f"## {name.removeprefix('bench_').capitalize()}", ""]
+        lines = [f"## {_title(name)}", "", f"Measured on {date.today()}.", ""]
         lines += ["| what | measured | unit | asked for | met |", "| --- | ---: | --- | --- | --- |"]
         lines += [f"| {row.what} | {row.value:,.3f} | {row.unit} | {row.target} | {verdict(row)} |" for row in rows]
-    return "\n".join(lines) + "\n"
+        sections[_title(name)] = "\n".join(lines) + "\n"
+    return "\n".join([head, *(sections[_title(name)] for name in MODULES if _title(name) in sections)])
+
+
+def _title(module: str) -> str:
+    return module.removeprefix("bench_").capitalize()
 
 
 if __name__ == "__main__":

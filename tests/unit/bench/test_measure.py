@@ -60,6 +60,14 @@ def test_the_report_marks_what_was_missed() -> None:
     assert "| c | 2.000 | ms |  |  |" in text
 
 
+def test_a_module_that_is_run_alone_leaves_the_sections_of_the_others() -> None:
+    both = report({"bench_allocation": [Measurement("a", 2.0, "ms")], "bench_sweep": [Measurement("b", 3.0, "s")]})
+    again = report({"bench_allocation": [Measurement("a", 5.0, "ms")]}, both)
+    assert "| a | 5.000 |" in again and "| a | 2.000 |" not in again and "| b | 3.000 |" in again
+    assert again.index("## Sweep") < again.index("## Allocation") and again.count("# Benchmarks") == 1
+    assert report({}, again) == again
+
+
 def test_every_kind_of_problem_is_a_million_dollars_and_the_same_for_one_seed() -> None:
     for make in KINDS:
         problem = make(3, 12)
