@@ -30,8 +30,8 @@ _SIGNS = {"info": "", "warning": ":warning: ", "error": ":rotating_light: "}
 
 
 def escape(text: str) -> str:
-    """The three characters that Slack gives a meaning, escaped (so no text can mention a channel or make a link)."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """The characters that Slack gives a meaning, escaped: no text can mention a channel, make a link or end a fence."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace(_FENCE, "'''")
 
 
 def render_slack_blocks(message: Message) -> list[Block]:
