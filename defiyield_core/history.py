@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,10 @@ class MarketHistory:
 
     def fingerprint(self) -> str:
         """Hash of every number and label: equal fingerprints mean equal data."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         digest = hashlib.sha256()
         for field in fields(self):
             value = getattr(self, field.name)

@@ -27,9 +27,11 @@ def run() -> list[Measurement]:
     for _ in range(3):
         opened = open_source(source)
         window = decision_window(opened, spec, None, None)
+        begun = time.perf_counter()
         loaded = load_range(settings, window, source=opened)
+        loaded.market(spec)
+        loads.append(time.perf_counter() - begun)
         timed = run_range(loaded, spec)
-        loads.append(loaded.seconds)
         speeds.append(timed.days_per_second)
         loops.append(timed.seconds)
         deciding.append(len(window) / timed.decide_seconds)
