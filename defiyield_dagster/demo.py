@@ -138,7 +138,7 @@ def _summary(settings: Settings, window: Window, portfolios: list[str]) -> str:
     subject = SUBJECT if SUBJECT in portfolios else portfolios[0]
     others = [name for name in portfolios if name != subject]
     warehouse = open_warehouse(settings.warehouse)
-    report = read_report_inputs(warehouse, subject, window, compare_with=others)
+    report = read_report_inputs(warehouse, subject, window, compare_with=others, run_info={"source": settings.source})
     paths: dict[str, str | Path] = {
         "tear sheet": tear_sheet_path(settings.home, subject),
         "warehouse": warehouse.describe(),
