@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -22,6 +21,7 @@ import pandas as pd
 from defiyield_core.calendar import DayArray, Window
 from defiyield_core.errors import ConfigurationError
 from defiyield_core.sources.port import Fetched, Source
+from defiyield_core.sources.through import ThroughSource
 from defiyield_core.units import IntArray
 
 RATES = ("apy", "apy_base", "apy_reward")
@@ -55,7 +55,7 @@ class Resample:
         return np.asarray(places, dtype=np.int64)
 
 
-class ResampledSource:
+class ResampledSource(ThroughSource):
     """The source port over another source, with the rates of a range drawn anew.
 
     A pool without a rate on the drawn day keeps the one it has: a young pool repeats what is known of it. Rows outside
@@ -63,7 +63,7 @@ class ResampledSource:
     """
 
     def __init__(self, inner: Source, resample: Resample) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._resample = resample
         self._rates: dict[str, tuple[str, _Rates]] = {}
 
@@ -73,16 +73,6 @@ class ResampledSource:
         draw = self._resample
         return f"{self._inner.name} with rates of {draw.range} drawn by {draw.block_days} days, seed {draw.seed}"
 
-    @property
-    def first_day(self) -> date:
-        """The other source's."""
-        return self._inner.first_day
-
-    @property
-    def last_day(self) -> date | None:
-        """The other source's."""
-        return self._inner.last_day
-
     def pool_snapshots(self, window: Window) -> Fetched:
         """Rows of `raw_defillama_pools`."""
         return self._redrawn(window, "snapshots", self._inner.pool_snapshots)
@@ -91,22 +81,6 @@ class ResampledSource:
         """Rows of `raw_defillama_pool_history` of these pools."""
         asked = "history of " + " ".join(pool_ids)
         return self._redrawn(window, asked, lambda days: self._inner.pool_history(days, pool_ids))
-
-    def token_ohlcv(self, window: Window, tokens: Sequence[str]) -> Fetched:
-        """The other source's answer."""
-        return self._inner.token_ohlcv(window, tokens)
-
-    def gas_hourly(self, window: Window) -> Fetched:
-        """The other source's answer."""
-        return self._inner.gas_hourly(window)
-
-    def account_balances(self, window: Window, addresses: Sequence[str]) -> Fetched:
-        """The other source's answer."""
-        return self._inner.account_balances(window, addresses)
-
-    def account_transactions(self, window: Window, addresses: Sequence[str]) -> Fetched:
-        """The other source's answer."""
-        return self._inner.account_transactions(window, addresses)
 
     def _redrawn(self, window: Window, what: str, ask: Callable[[Window], Fetched]) -> Fetched:
         """The answer for the window with drawn rates; the rates of the range are kept for the next window."""

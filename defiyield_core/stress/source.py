@@ -13,7 +13,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import date
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +20,7 @@ import pandas as pd
 
 from defiyield_core.calendar import Window
 from defiyield_core.sources.port import Fetched, Source
+from defiyield_core.sources.through import ThroughSource
 from defiyield_core.stress.events import (
     CANDLES,
     GAS,
@@ -41,7 +41,7 @@ _PRICES = ("open", "high", "low", "close")
 _E = TypeVar("_E", bound=Event)
 
 
-class StressedSource:
+class StressedSource(ThroughSource):
     """The source port over another source, with events. Without events it answers as the other one does.
 
     Args:
@@ -50,7 +50,7 @@ class StressedSource:
     """
 
     def __init__(self, inner: Source, events: Iterable[Event]) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._events = tuple(events)
         self._protocols: tuple[Window, dict[str, str]] | None = None
 
@@ -61,16 +61,6 @@ class StressedSource:
             return self._inner.name
         text = json.dumps([event.plain() for event in self._events], sort_keys=True)
         return f"{self._inner.name} with events {hashlib.sha256(text.encode()).hexdigest()[:10]}"
-
-    @property
-    def first_day(self) -> date:
-        """The other source's."""
-        return self._inner.first_day
-
-    @property
-    def last_day(self) -> date | None:
-        """The other source's."""
-        return self._inner.last_day
 
     def pool_snapshots(self, window: Window) -> Fetched:
         """Rows of `raw_defillama_pools`."""
@@ -106,14 +96,6 @@ class StressedSource:
                     frame[name] = frame[name].to_numpy(dtype=float) * factor
             fetched = replace(fetched, frame=frame)
         return self._without_missing(fetched, window, GAS, lambda event: np.ones(len(fetched.frame), dtype=bool))
-
-    def account_balances(self, window: Window, addresses: Sequence[str]) -> Fetched:
-        """The other source's answer."""
-        return self._inner.account_balances(window, addresses)
-
-    def account_transactions(self, window: Window, addresses: Sequence[str]) -> Fetched:
-        """The other source's answer."""
-        return self._inner.account_transactions(window, addresses)
 
     def _during(self, kind: type[_E], window: Window) -> list[_E]:
         return [one for one in self._events if isinstance(one, kind) and one.overlaps(window.start, window.end)]

@@ -8,13 +8,13 @@ from datetime import date
 
 import numpy as np
 
-from defiyield_core.audit.sources import ThroughSource
 from defiyield_core.calendar import Window
 from defiyield_core.forecasting.port import APY, TVL
 from defiyield_core.portfolio.spec import PortfolioSpec, find_portfolio
 from defiyield_core.settings import Settings
 from defiyield_core.sources.port import Fetched
 from defiyield_core.sources.simulated import SimulatedSource
+from defiyield_core.sources.through import ThroughSource
 from defiyield_core.units import FloatArray
 
 SETTINGS = Settings.from_environment({}, source="simulated:11")

@@ -15,7 +15,6 @@ import pytest
 from defiyield_core.audit import runner
 from defiyield_core.audit.market import SHOWN, split
 from defiyield_core.audit.runner import run_audit
-from defiyield_core.audit.sources import ThroughSource
 from defiyield_core.audit.verdict import Audit
 from defiyield_core.backtest.engine import load_range, run_range
 from defiyield_core.backtest.foresight import with_foresight
@@ -25,6 +24,7 @@ from defiyield_core.forecasting.registry import FORECASTERS, find_forecaster
 from defiyield_core.history import MarketHistory
 from defiyield_core.reporting.metrics import performance
 from defiyield_core.settings import Settings
+from defiyield_core.sources.through import ThroughSource
 from defiyield_core.universe.eligibility import GONE_DAYS
 from tests.unit.audit.small import MARKET, SETTINGS, SPEC, WINDOW, Peeking, Smoothing, with_forecaster
 
