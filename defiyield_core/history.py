@@ -22,6 +22,7 @@ import pandas as pd
 from defiyield_core.calendar import DayArray, Window
 from defiyield_core.errors import DataError
 from defiyield_core.forecasting.port import horizon_of
+from defiyield_core.grids import NEVER, Grid, age_days, carried
 from defiyield_core.parameters import ELIGIBILITY_FIELDS, Parameters
 from defiyield_core.units import BoolArray, FloatArray, IntArray
 from defiyield_core.universe.eligibility import GONE_DAYS
@@ -31,9 +32,6 @@ from defiyield_core.universe.metrics import ROW_DAYS
 from defiyield_core.universe.observations import REFERENCE_DAYS, absent_days, pool_observations
 from defiyield_core.universe.prices import token_candles
 from defiyield_core.warehouse.port import Warehouse
-
-NEVER = 10_000
-"""Age in days of something that was never observed."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +225,7 @@ def _pool_arrays(
     warehouse: Warehouse, parameters: Parameters, window: Window, pools: PoolBook, metrics: pd.DataFrame
 ) -> dict[str, Any]:
     """What the tables of the window say of pools, (T, P) by the names of `MarketHistory`."""
-    grid = _Grid(window.days(), pools.ids, "pool_id")
+    grid = Grid(window.days(), pools.ids, "pool_id")
     eligible = warehouse.read("eligible_pools", window, scope={"ruleset": parameters.ruleset})
     forecasts = _forecasts(warehouse, parameters, window)
     observed = grid.of(metrics, "apy", np.nan)
@@ -276,29 +274,6 @@ def _token_arrays(
         "pegged": pegged,
         "market_cap_usd": market_cap,
     }
-
-
-class _Grid:
-    """Places rows of a long frame into [days x names] arrays."""
-
-    def __init__(self, days: DayArray, names: tuple[str, ...], key: str) -> None:
-        self._first = days[0]
-        self._shape = (len(days), len(names))
-        self._names = pd.Index(names)
-        self._key = key
-
-    def of(self, frame: pd.DataFrame, column: str, missing: float | bool | np.int64) -> np.ndarray:
-        """Array of one column, `missing` where there is no row."""
-        grid = np.full(self._shape, missing)
-        self.put(frame, column, grid)
-        return grid
-
-    def put(self, frame: pd.DataFrame, column: str, grid: np.ndarray) -> None:
-        """Write one column into an existing array."""
-        column_of = self._names.get_indexer(frame[self._key])
-        row_of = (frame["date"].to_numpy().astype("datetime64[D]") - self._first).astype(int)
-        inside = (column_of >= 0) & (row_of >= 0) & (row_of < self._shape[0])
-        grid[row_of[inside], column_of[inside]] = frame[column].to_numpy()[inside]
 
 
 def _pool_book(book: pd.DataFrame, tokens: tuple[str, ...]) -> tuple[PoolBook, BoolArray]:
@@ -352,11 +327,11 @@ def _prices(warehouse: Warehouse, tokens: tuple[str, ...], window: Window) -> tu
     rows = rows[rows["token"].isin(tokens)]
     first = window.start if not len(rows) else min(window.start, rows["date"].min().date())
     days = Window(first, window.end).days()
-    grid = _Grid(days, tokens, "token")
+    grid = Grid(days, tokens, "token")
     close, caps = grid.of(rows, "close_usd", np.nan), grid.of(rows, "market_cap_usd", np.nan)
-    age = _age(np.isfinite(close))
+    age = age_days(np.isfinite(close))
     keep = slice(len(days) - len(window), len(days))
-    return np.nan_to_num(_carried(close)[keep]), age[keep], _carried(caps)[keep]
+    return np.nan_to_num(carried(close)[keep]), age[keep], carried(caps)[keep]
 
 
 def _book_price(
@@ -373,20 +348,6 @@ def _book_price(
     return booked
 
 
-def _carried(values: FloatArray) -> FloatArray:
-    """Last finite value of each column, NaN before the first."""
-    rows = np.where(np.isfinite(values), np.arange(len(values))[:, None], -1)
-    last = np.maximum.accumulate(rows, axis=0)
-    return np.where(last >= 0, np.take_along_axis(values, np.maximum(last, 0), axis=0), np.nan)
-
-
-def _age(observed: BoolArray) -> IntArray:
-    """Days since the last observation of each column, NEVER before the first."""
-    steps = np.arange(len(observed))[:, None]
-    last = np.maximum.accumulate(np.where(observed, steps, -1), axis=0)
-    return np.where(last >= 0, steps - last, NEVER)
-
-
 def _gas(warehouse: Warehouse, window: Window, max_age_days: int) -> tuple[FloatArray, FloatArray, IntArray]:
     """(T,) gas price in gwei and ETH price (the forecast where the day has none), and the age of the data."""
     span = Window(window.start - timedelta(days=max_age_days + 1), window.end)
@@ -396,13 +357,13 @@ def _gas(warehouse: Warehouse, window: Window, max_age_days: int) -> tuple[Float
     row_of = (rows["date"].to_numpy().astype("datetime64[D]") - days[0]).astype(int)
     values[row_of, 0] = (rows["base_fee_gwei"] + rows["priority_fee_gwei"]).to_numpy()
     values[row_of, 1] = rows["eth_usd"].to_numpy()
-    age = _age(np.isfinite(values[:, :1]))[:, 0]
+    age = age_days(np.isfinite(values[:, :1]))[:, 0]
     forecast = warehouse.read("gas_forecasts", span, scope={"model": "ewma"})
     forecast = forecast[forecast["horizon_days"] == 1]
     gap_fill: Mapping[date, tuple[float, float]] = {
         row.date.date(): (row.gas_price_gwei, row.eth_usd) for row in forecast.itertuples()
     }
-    filled = _carried(values)
+    filled = carried(values)
     for t, day in enumerate(days):
         known = gap_fill.get(day.astype(date))
         if age[t] > 0 and known is not None:
