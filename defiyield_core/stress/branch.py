@@ -18,7 +18,6 @@ from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pandas as pd
 
 from defiyield_core.backtest.engine import LoadedRange, load_range, run_range
@@ -31,8 +30,8 @@ from defiyield_core.portfolio.loop import OnDay
 from defiyield_core.portfolio.spec import PortfolioSpec
 from defiyield_core.settings import Settings
 from defiyield_core.sources.opening import open_source
-from defiyield_core.sources.port import Fetched, Source
-from defiyield_core.stress.events import CANDLES, GAS, HISTORY, SNAPSHOTS
+from defiyield_core.sources.port import Source
+from defiyield_core.sources.stored import StoredSource
 from defiyield_core.stress.models import Lent, borrowing, models_of
 from defiyield_core.warehouse.memory import MemoryWarehouse
 
@@ -182,54 +181,9 @@ def _before(frame: pd.DataFrame, column: str | None, day: date) -> pd.DataFrame:
     return frame if column is None else frame[frame[column] < pd.Timestamp(day)].reset_index(drop=True)
 
 
-class StoredSource:
-    """The source port over the raw tables of an undisturbed run: what it fetched, without fetching it again."""
+class UndisturbedSource(StoredSource):
+    """What an undisturbed run fetched, without fetching it again: under the name and the days of its source."""
 
     def __init__(self, base: Undisturbed) -> None:
-        self._base = base
-
-    @property
-    def name(self) -> str:
-        """The name of the source that was asked at first."""
-        return self._base.source_name
-
-    @property
-    def first_day(self) -> date:
-        """First day of that source."""
-        return self._base.first_day
-
-    @property
-    def last_day(self) -> date | None:
-        """Last day of that source."""
-        return self._base.last_day
-
-    def pool_snapshots(self, window: Window) -> Fetched:
-        """Stored rows of `raw_defillama_pools`."""
-        return Fetched(self._rows(SNAPSHOTS, window))
-
-    def pool_history(self, window: Window, pool_ids: Sequence[str]) -> Fetched:
-        """Stored rows of `raw_defillama_pool_history` of these pools."""
-        rows = self._rows(HISTORY, window)
-        return Fetched(rows[rows["pool_id"].isin(pool_ids)].reset_index(drop=True))
-
-    def token_ohlcv(self, window: Window, tokens: Sequence[str]) -> Fetched:
-        """Stored rows of `raw_coinmarketcap_ohlcv`, of all tokens that were asked for at first."""
-        return Fetched(self._rows(CANDLES, window))
-
-    def gas_hourly(self, window: Window) -> Fetched:
-        """Stored rows of `raw_ethgastracker_hourly_gas_data`."""
-        return Fetched(self._rows(GAS, window))
-
-    def account_balances(self, window: Window, addresses: Sequence[str]) -> Fetched:
-        """Stored rows of `raw_etherscan_account_balances`."""
-        return Fetched(self._rows("raw_etherscan_account_balances", window))
-
-    def account_transactions(self, window: Window, addresses: Sequence[str]) -> Fetched:
-        """Stored rows of `raw_etherscan_account_transactions`."""
-        return Fetched(self._rows("raw_etherscan_account_transactions", window))
-
-    def _rows(self, name: str, window: Window) -> pd.DataFrame:
-        frame = self._base.frames[name]
-        days = frame["date"].to_numpy()
-        inside = (days >= np.datetime64(window.start)) & (days <= np.datetime64(window.end))
-        return frame[inside].reset_index(drop=True)
+        super().__init__(BranchedWarehouse(base.frames, base.first_day, base.first_day, ()))
+        self._name, self._first_day, self._last_day = base.source_name, base.first_day, base.last_day

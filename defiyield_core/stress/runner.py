@@ -32,7 +32,7 @@ from defiyield_core.sources.market_model import EPOCH
 from defiyield_core.sources.port import Source
 from defiyield_core.sources.simulated import SimulatedSource
 from defiyield_core.stress.bootstrap import ResampledSource
-from defiyield_core.stress.branch import StoredSource, Undisturbed, alone, load_branch, run_undisturbed
+from defiyield_core.stress.branch import Undisturbed, UndisturbedSource, alone, load_branch, run_undisturbed
 from defiyield_core.stress.cases import Case
 from defiyield_core.stress.events import CANDLES, EVERY_POOL, SNAPSHOTS, WithdrawalFreeze
 from defiyield_core.stress.freeze import with_freezes
@@ -113,7 +113,7 @@ def _references(base: Undisturbed, cases: Sequence[Case]) -> Bases:
             bases[name] = base
         elif name:
             other = base.spec.with_overrides({"forecaster": name})
-            bases[name] = run_undisturbed(base.settings, other, base.window, StoredSource(base))
+            bases[name] = run_undisturbed(base.settings, other, base.window, UndisturbedSource(base))
     return bases
 
 
@@ -151,7 +151,7 @@ def case_days(base: Undisturbed, case: Case) -> pd.DataFrame:
     spec = with_freezes(base.spec, [event for event in case.events if isinstance(event, WithdrawalFreeze)])
     lent = None if case.is_redrawn else base.lent
     with alone(base.settings, keep_models=False) as settings:
-        loaded = load_branch(base, settings, _changed(StoredSource(base), case), case.touches, case.begin, lent)
+        loaded = load_branch(base, settings, _changed(UndisturbedSource(base), case), case.touches, case.begin, lent)
         run_range(loaded, spec)
     return loaded.warehouse.read("portfolio_daily", base.window, scope={"portfolio": spec.name})
 
