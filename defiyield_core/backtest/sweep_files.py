@@ -11,7 +11,6 @@ from pathlib import Path
 
 from defiyield_core.errors import ConfigurationError
 from defiyield_core.reporting.exports import pareto, results_frame, write_exports, write_table
-from defiyield_core.reporting.scenario_sheet import scenario_sheet
 from defiyield_core.reporting.scenarios import Scenario
 from defiyield_core.versions import code_version
 
@@ -29,6 +28,9 @@ def write_sweep(
     Raises:
         ConfigurationError: the folder cannot be written, or there is no run of the baseline's name.
     """
+    # Drawing takes a third of a second to import: no other command should wait for it.
+    from defiyield_core.reporting.scenario_sheet import scenario_sheet
+
     write_exports(folder, scenarios)
     frame = results_frame(scenarios)
     page = scenario_sheet(
